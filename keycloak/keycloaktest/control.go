@@ -14,7 +14,7 @@ import (
 // The methods in this file replace Keycloak's admin API.
 
 // Name returns the realm's name.
-func (r *Realm) Name() string { return r.mustExist().name }
+func (r *Realm) Name() string { return r.nonNil().name }
 
 // escapedName returns the realm's name as it appears in URLs.
 func (r *Realm) escapedName() string { return url.PathEscape(r.name) }
@@ -22,14 +22,14 @@ func (r *Realm) escapedName() string { return url.PathEscape(r.name) }
 // URL returns the realm's base URL: the server's URL followed by /realms/{realm}. It differs from
 // Issuer if the server has a PublicURL.
 func (r *Realm) URL() string {
-	if r.mustExist().server == nil {
+	if r.nonNil().server == nil {
 		return ""
 	}
 	return r.server.URL + "/realms/" + r.escapedName()
 }
 
-// EndpointURL returns the URL of an endpoint, named as in Request: "/token", "/certs", "/userinfo".
-// It panics if the fake has no such endpoint.
+// EndpointURL returns the URL of an endpoint, named as in Request.Endpoint: "/token", "/certs",
+// "/userinfo". It panics if the fake has no such endpoint.
 func (r *Realm) EndpointURL(endpoint string) string {
 	for _, path := range []string{oidcPath + endpoint, endpoint} {
 		if _, ok := endpoints()[path]; ok {
@@ -41,7 +41,7 @@ func (r *Realm) EndpointURL(endpoint string) string {
 
 // Ignored lists the parts of the realm file that the fake ignores because they don't affect OpenID
 // Connect responses.
-func (r *Realm) Ignored() []string { return slices.Clone(r.mustExist().ignoredParts) }
+func (r *Realm) Ignored() []string { return slices.Clone(r.nonNil().ignoredParts) }
 
 // Update changes realm settings as a PUT to the admin API does. patch is a JSON object with fields
 // of a realm file; they replace the realm's values. Update can't change users, clients, roles,
@@ -64,7 +64,7 @@ func (r *Realm) Update(patch []byte) error {
 
 // SetNotBefore revokes all tokens issued before t. The zero time makes them valid again.
 func (r *Realm) SetNotBefore(t time.Time) {
-	r.mustExist().mu.Lock()
+	r.nonNil().mu.Lock()
 	defer r.mu.Unlock()
 	r.settings.NotBefore = 0
 	if !t.IsZero() {
@@ -128,7 +128,7 @@ type Session struct {
 // EndSession ends a session and sends the back-channel logouts. It finds the session by ID and
 // Offline and ignores the other fields. It reports whether the session existed.
 func (r *Realm) EndSession(session Session) bool {
-	r.mustExist().mu.Lock()
+	r.nonNil().mu.Lock()
 	s := r.sessionByID(session.ID, session.Offline)
 	if s == nil {
 		r.mu.Unlock()
@@ -142,7 +142,7 @@ func (r *Realm) EndSession(session Session) bool {
 
 // Sessions returns the active sessions, including offline sessions, in no particular order.
 func (r *Realm) Sessions() []Session {
-	if r.mustExist().server == nil {
+	if r.nonNil().server == nil {
 		return nil
 	}
 	r.mu.Lock()
@@ -178,8 +178,8 @@ func (r *Realm) checkExists() error {
 	return nil
 }
 
-// mustExist returns r, or panics if r is nil. Methods without an error result call it.
-func (r *Realm) mustExist() *Realm {
+// nonNil returns r, or panics if r is nil. Methods without an error result call it.
+func (r *Realm) nonNil() *Realm {
 	if r == nil {
 		panic(errNoRealm.Error())
 	}

@@ -15,8 +15,8 @@ import (
 // A Fault makes requests fail. Set one of Hang, Disconnect, Status and Truncate; if several are
 // set, the first in this order applies. Delay works with each of them, and by itself.
 type Fault struct {
-	// Endpoint is the endpoint that fails, named as in Request: "/token", "/certs". Empty means all
-	// endpoints.
+	// Endpoint is the endpoint that fails, named as in Request.Endpoint: "/token", "/certs". Empty
+	// means all endpoints.
 	Endpoint string
 	// Times is the number of requests that fail; 0 means all, until the fault is removed.
 	Times int

@@ -37,7 +37,7 @@ type Key struct {
 
 // Keys returns the realm's keys, including unpublished ones.
 func (r *Realm) Keys() []Key {
-	r.mustExist().mu.Lock()
+	r.nonNil().mu.Lock()
 	defer r.mu.Unlock()
 	var keys []Key
 	for _, k := range r.keySet.keys {
@@ -123,7 +123,7 @@ func (r *Realm) RemoveKey(kid string) error {
 // algorithm, SigningKeyID generates one, as signing a token would. It returns "" if Keycloak has no
 // such signature algorithm.
 func (r *Realm) SigningKeyID(algorithm string) string {
-	if r.mustExist().server == nil || !slices.Contains(realmfile.SignatureAlgorithms, algorithm) {
+	if r.nonNil().server == nil || !slices.Contains(realmfile.SignatureAlgorithms, algorithm) {
 		return ""
 	}
 	r.mu.Lock()

@@ -269,7 +269,7 @@ func TestConfig_OwnKeys(t *testing.T) {
 	}
 	sharedKID := newServerKID(false)
 	if got := newServerKID(false); got != sharedKID {
-		t.Errorf("second server's key is %s, want the first server's, %s", got, sharedKID)
+		t.Errorf("second server's key is %s, want the first server's key %s", got, sharedKID)
 	}
 	if got := newServerKID(true); got == sharedKID {
 		t.Error("a server with OwnKeys has the shared key, want a different key")

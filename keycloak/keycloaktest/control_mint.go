@@ -29,9 +29,9 @@ func (r *Realm) SignIn(clientID, username string, scopes ...string) (Tokens, err
 	return r.signInWithoutHTTP(clientID, username, "", scopes)
 }
 
-// Impersonate is like SignIn, but for an administrator, who must be a user of the realm, too. It
-// returns the tokens that an application gets while the administrator impersonates the user in
-// Keycloak's admin console.
+// Impersonate is like SignIn, but as if an administrator impersonated the user. The administrator
+// must be a user of the realm, too. Impersonate returns the tokens that an application gets while
+// the administrator impersonates the user in Keycloak's admin console.
 //
 // Keycloak 26.7.4 itself adds the claim act only to the introspection response, with the
 // administrator's username. Tokens have act if the client has a mapper of the type
@@ -46,7 +46,8 @@ func (r *Realm) Impersonate(clientID, username, administrator string,
 	return r.signInWithoutHTTP(clientID, username, administrator, scopes)
 }
 
-// signInWithoutHTTP signs a user in, for an administrator unless that is empty.
+// signInWithoutHTTP signs a user in. If administrator isn't empty, that administrator impersonates
+// the user.
 func (r *Realm) signInWithoutHTTP(clientID, username, administrator string,
 	scopes []string) (Tokens, error) {
 	if err := r.checkExists(); err != nil {
@@ -112,7 +113,7 @@ func (r *Realm) signIn(clientID, username, administrator,
 }
 
 // A TokenSpec describes a token for Mint, valid or not. The zero value describes a JWT that has the
-// realm's issuer, is signed with its RS256 key and expires in five minutes.
+// realm's issuer, is signed with the realm's RS256 key and expires in five minutes.
 type TokenSpec struct {
 	// Claims override the default claims iss, iat, exp, jti and typ (Bearer). A nil value omits a
 	// claim; a time.Time becomes a NumericDate.

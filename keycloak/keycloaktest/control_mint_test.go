@@ -240,7 +240,7 @@ func TestRealm_Mint_foreignKey(t *testing.T) {
 			tokenSpec{Algorithm: algorithm, Key: key,
 				Claims: object{"aud": "shop-api", "sub": "alice"}})
 		if kid := parseHeader(t, token)["kid"]; kid != realm.SigningKeyID(algorithm) {
-			t.Errorf("kid is %v, want %s, the realm's, as in a forged token", kid,
+			t.Errorf("kid is %v, want the realm's kid %s, as in a forged token", kid,
 				realm.SigningKeyID(algorithm))
 		}
 		want := jwt.ErrTokenSignatureInvalid

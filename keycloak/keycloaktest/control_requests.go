@@ -84,7 +84,7 @@ func mustBeEndpoint(name string) {
 	if strings.HasPrefix(name, oidcPath) || !isEndpoint(name) && !isEndpoint(oidcPath+name) {
 		panic(
 			fmt.Sprintf(
-				"keycloaktest: the fake has no endpoint %q; endpoints are named as in Request: "+
-					"\"/token\", \"/certs\"", name))
+				"keycloaktest: the fake has no endpoint %q; endpoints are named as in "+
+					"Request.Endpoint: \"/token\", \"/certs\"", name))
 	}
 }

@@ -55,7 +55,8 @@ func TestServer_Count(t *testing.T) {
 	}
 }
 
-// Count includes requests that fail: those that Keycloak would reject, and those that get a Fault.
+// Count includes requests that fail: requests that Keycloak would reject, and requests that a Fault
+// makes fail.
 func TestServer_Count_failures(t *testing.T) {
 	kc, realm := startShop(t)
 	passwordGrant(t, realm, "alice", "wrong")

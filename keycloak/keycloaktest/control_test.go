@@ -244,7 +244,7 @@ func TestRealm_Sessions(t *testing.T) {
 }
 
 // EndSession ends only the session whose ID and Offline flag match, and reports whether there was
-// one.
+// such a session.
 func TestRealm_EndSession(t *testing.T) {
 	_, realm := startShop(t)
 	tokens, otherTokens := signIn(t, realm), signIn(t, realm)

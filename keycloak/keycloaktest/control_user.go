@@ -35,7 +35,7 @@ func (u *User) ID() string {
 // User returns the user who signs in with this username or email address, or nil. It also finds a
 // client's service account by its username, service-account-<client id>.
 func (r *Realm) User(name string) *User {
-	if r.mustExist().server == nil {
+	if r.nonNil().server == nil {
 		return nil
 	}
 	r.mu.Lock()
@@ -52,7 +52,7 @@ func (r *Realm) User(name string) *User {
 
 // UserByID returns the user with this ID (the sub claim of tokens), or nil.
 func (r *Realm) UserByID(id string) *User {
-	r.mustExist().mu.Lock()
+	r.nonNil().mu.Lock()
 	defer r.mu.Unlock()
 	if r.users[id] == nil {
 		return nil

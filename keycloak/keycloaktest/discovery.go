@@ -13,7 +13,7 @@ import (
 
 // Issuer returns the realm's issuer, the iss claim of its tokens.
 func (r *Realm) Issuer() string {
-	if r.mustExist().server == nil {
+	if r.nonNil().server == nil {
 		return ""
 	}
 	base := r.server.publicURL

@@ -217,7 +217,7 @@ func parseClaims(t testing.TB, token string) jwt.MapClaims {
 }
 
 // errAlgorithm means that the alg in a token's header isn't the algorithm of the token's key.
-var errAlgorithm = errors.New("the token's algorithm isn't the key's")
+var errAlgorithm = errors.New("the token's algorithm isn't the algorithm of the key")
 
 // verify verifies an access token for shop-api with the realm's published keys. It returns the
 // token's claims, and errAlgorithm or an error of golang-jwt or jwkset.

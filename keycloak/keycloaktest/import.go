@@ -6,7 +6,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest/internal/realmfile"
 )
 
-// importUsersFile imports the users of a users file into the realm. It adds all of them or none.
+// importUsersFile imports a users file, which contains only users to add to the realm
+// (realmfile.Document). It adds all of them or none.
 func (r *Realm) importUsersFile(content []byte) error {
 	file, _, err := realmfile.Read(content)
 	if err != nil {

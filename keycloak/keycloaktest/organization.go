@@ -17,7 +17,7 @@ type organization struct {
 	enabled    bool
 	attributes map[string][]string
 	domains    []string           // in lower case
-	members    map[*user][]*group // with the groups of the organization that each is in
+	members    map[*user][]*group // each member's groups in the organization
 }
 
 // buildOrganizations creates the organizations of the file.

@@ -115,7 +115,8 @@ func (r *Realm) requestedACR(authReq *authRequest, claimValues []string,
 	return values
 }
 
-// acrLevels returns the levels of authentication by name: the client's, or else the realm's.
+// acrLevels returns the levels of authentication by name: the client's levels, or the realm's
+// levels if the client has none.
 func (r *Realm) acrLevels(c *client) map[string]int {
 	if levels := realmfile.ACRLevels(c.Attributes); len(levels) > 0 {
 		return levels
@@ -161,8 +162,9 @@ func (a acrRequest) acrOf(level int, levels map[string]int) string {
 	return strconv.Itoa(level)
 }
 
-// requestedLevel returns the level of authentication that a sign-in must reach: the client's, or
-// that of the credential which the action in kc_action changes.
+// requestedLevel returns the level of authentication that a sign-in must reach: the level that the
+// client requests, or the level of the credential that the action in kc_action changes, if that is
+// higher.
 func (req *pageRequest) requestedLevel(as *authSession) int {
 	requested := noLevel
 	if as.authReq.acr.level != nil {
@@ -186,8 +188,8 @@ func (req *pageRequest) requestedLevel(as *authSession) int {
 	}
 }
 
-// previousLevel returns the level of authentication that a session still has: the last one before a
-// level that has expired (AcrStore, Keycloak 26.7.4).
+// previousLevel returns the level of authentication that a session still has: the last level before
+// the first level that has expired (AcrStore, Keycloak 26.7.4).
 func (r *Realm) previousLevel(s *session, now time.Time) int {
 	if len(s.levelTimes) == 0 {
 		return noLevel
@@ -225,8 +227,8 @@ func (req *pageRequest) needsForm(as *authSession, l realmfile.AuthLevel) bool {
 	return false
 }
 
-// nextForm shows the form of the current level or of a later one. If no form is left, it completes
-// the browser flow.
+// nextForm shows the form of the current level or of a later level. If no form is left, it
+// completes the browser flow.
 func (req *pageRequest) nextForm(as *authSession) response {
 	as.step = stepPassword
 	if levels := req.realm.settings.AuthLevels; levels != nil {

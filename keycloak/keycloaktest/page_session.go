@@ -138,8 +138,9 @@ func (r *Realm) activeRootAuthSession(id string, now time.Time) *rootAuthSession
 	return root
 }
 
-// rootAuthSession returns the browser's root authentication session. If there is none, it creates
-// one and sets the cookie. If the browser has an active session, the rootAuthSession gets its ID.
+// rootAuthSession returns the browser's root authentication session. If there is none, it creates a
+// root authentication session and sets the cookie. If the browser has an active session, the new
+// rootAuthSession gets the session's ID.
 func (req *pageRequest) rootAuthSession() *rootAuthSession {
 	r, id := req.realm, req.cookie(authSessionCookie)
 	if root := r.activeRootAuthSession(id, req.now); root != nil {

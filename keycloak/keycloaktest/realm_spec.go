@@ -20,8 +20,8 @@ type RealmSpec struct {
 	Clients []ClientSpec
 	Users   []UserSpec
 	// Organizations are the realm's organizations. Tokens have them if the client requests the
-	// scope organization:* or organization:<alias>, or, for a user who is in only one, the scope
-	// organization.
+	// scope organization:* or organization:<alias>, or, for a user who is in only one organization,
+	// the scope organization.
 	Organizations []OrganizationSpec
 	// Levels are the levels of authentication (acr) for step-up authentication in the browser, from
 	// the lowest, which has the number 1, to the highest. Without Levels, the realm has Keycloak's
@@ -39,9 +39,10 @@ type OrganizationSpec struct {
 	// Members are usernames.
 	Members []string
 	// Groups are the usernames of the members of each group, by the path of the group
-	// ("/staff/ops"). They are members of the organization, too.
+	// ("/staff/ops"). These users are members of the organization, too.
 	Groups map[string][]string
-	// Settings are fields of the organization in the realm file; they override the generated ones.
+	// Settings are fields of the organization in the realm file; they override the generated
+	// fields.
 	Settings map[string]any
 }
 
@@ -69,7 +70,7 @@ type ClientSpec struct {
 	Roles []string
 	// RedirectURIs are for the authorization code flow.
 	RedirectURIs []string
-	// Settings are fields of the client in the realm file; they override the generated ones.
+	// Settings are fields of the client in the realm file; they override the generated fields.
 	Settings map[string]any
 }
 
@@ -82,7 +83,7 @@ type UserSpec struct {
 	Roles []string
 	// Groups are paths: "/staff", "/staff/night".
 	Groups []string
-	// Settings are fields of the user in the realm file; they override the generated ones.
+	// Settings are fields of the user in the realm file; they override the generated fields.
 	Settings map[string]any
 }
 
@@ -202,7 +203,7 @@ func (spec RealmSpec) hasOrganizationGroups() bool {
 	})
 }
 
-// organizationFields returns the organizations in the realm file.
+// organizationFields returns the organizations as the realm file has them.
 func (spec RealmSpec) organizationFields() []object {
 	organizations := []object{}
 	for _, o := range spec.Organizations {

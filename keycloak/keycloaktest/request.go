@@ -22,7 +22,7 @@ import (
 type request struct {
 	*http.Request
 	realm *Realm
-	form  url.Values // of a POST; as in Keycloak, empty if the content type isn't a form's
+	form  url.Values // of a POST; as in Keycloak, empty unless Content-Type says that it is a form
 	now   time.Time
 
 	// sanitize makes param drop control characters and ignore values that are too long, except in

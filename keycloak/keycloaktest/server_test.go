@@ -170,7 +170,7 @@ func TestServers_parallel(t *testing.T) {
 				t.Errorf("Count(/token) = %d, want this server's 4 requests", n)
 			}
 			if realm.SigningKeyID("ES256") != kid {
-				t.Errorf("SigningKeyID(ES256) = %s, want this server's %s",
+				t.Errorf("SigningKeyID(ES256) = %s, want this server's key %s",
 					realm.SigningKeyID("ES256"),
 					kid)
 			}

@@ -215,7 +215,7 @@ func lifespan(value *int, fallback int) time.Duration {
 }
 
 // clientSessionLifespans returns the idle timeout and maximum lifespan of client sessions; 0 means
-// that only the session's applies.
+// that only the session's lifespan applies.
 func (r *Realm) clientSessionLifespans(c *client,
 	offline bool) (idleTimeout, maxLifespan time.Duration) {
 	if offline {
@@ -270,7 +270,7 @@ func (r *Realm) refreshExpiry(c *client, s *session, cs *clientSession, now time
 	if s.offline && !r.settings.OfflineMaxLifespanEnabled { // expires only with its session
 		return time.Time{}
 	}
-	if clientIdleTimeout > 0 { // even if it is longer than the session's
+	if clientIdleTimeout > 0 { // even if it is longer than the session's idle timeout
 		idleTimeout = clientIdleTimeout
 	}
 	expiry := now.Add(idleTimeout)

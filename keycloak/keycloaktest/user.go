@@ -35,13 +35,13 @@ func (u *user) setPassword(password string, now time.Time) {
 func (u *user) attribute(name string, aggregate bool) []string {
 	switch name {
 	case "username":
-		return nonEmptyList(u.Username)
+		return valuesOf(u.Username)
 	case "email":
-		return nonEmptyList(u.Email)
+		return valuesOf(u.Email)
 	case "firstName":
-		return nonEmptyList(u.FirstName)
+		return valuesOf(u.FirstName)
 	case "lastName":
-		return nonEmptyList(u.LastName)
+		return valuesOf(u.LastName)
 	}
 	values := slices.Clone(u.Attributes[name])
 	for _, g := range u.groups {
@@ -59,7 +59,8 @@ func (u *user) attribute(name string, aggregate bool) []string {
 	return values
 }
 
-func nonEmptyList(text string) []string {
+// valuesOf returns a list with text, or nil if text is empty.
+func valuesOf(text string) []string {
 	if text == "" {
 		return nil
 	}
@@ -136,7 +137,8 @@ func (r *Realm) addServiceAccount(c *client) error {
 	return nil
 }
 
-// removeServiceAccount undoes addServiceAccount, so that a users file can define the account.
+// removeServiceAccount undoes addServiceAccount, so that an imported users file (importUsersFile)
+// can define the account.
 func (r *Realm) removeServiceAccount(c *client) {
 	r.unindexUser(c.serviceAccount)
 	c.serviceAccount, c.serviceAccountGenerated = nil, false

@@ -91,7 +91,7 @@ var (
 )
 
 // parseAuthLevels returns the levels of a browser flow, in the order of the flow, or nil if the
-// flow doesn't have the shape of AuthLevel. description is in the format of describe.
+// flow doesn't have the shape that AuthLevel documents. description is in the format of describe.
 func parseAuthLevels(description string) []AuthLevel {
 	if !authLevelsPattern.MatchString(description) {
 		return nil

@@ -389,7 +389,7 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// checkMappers checks protocol mappers, and returns those for OpenID Connect.
+// checkMappers checks protocol mappers, and returns the mappers for OpenID Connect.
 func (r *reader) checkMappers(path *fieldPath, mappers []Mapper) []Mapper {
 	checkUnique := r.newNameCheck(path, "name")
 	for i, m := range mappers {
@@ -427,7 +427,7 @@ func (r *reader) checkClientSessions(path *fieldPath, c *Client, realm *Realm) {
 	}
 }
 
-// checkSettings checks the realm settings that a patch can change, and sets file.Unsupported.
+// checkSettings checks the realm settings that a patch can change, and sets realm.Unsupported.
 func (r *reader) checkSettings(realm *Realm) {
 	var root *fieldPath
 	realm.Unsupported = nil

@@ -10,7 +10,7 @@ import (
 
 // A realm may be split into several files: kc.sh export can write users to X-users-0.json and
 // further files, next to X-realm.json. A file may also contain a list of realms. kc.sh import --dir
-// and kc.sh start --import-realm read both.
+// and kc.sh start --import-realm read files of both kinds.
 
 // A Document is the JSON object of a realm, or of users to add to a realm.
 type Document struct {

@@ -23,7 +23,8 @@ import (
 //     a boolean is accepted as a string, "30" as a number, "true" as a boolean.
 //   - An unsupported setting that would affect responses is loaded, but requests that depend on the
 //     setting get a 501 (unsupported.go). For example, an unsupported flow affects only requests
-//     with its grant, and an unsupported mapper only responses that would have its claim.
+//     with its grant, and an unsupported mapper affects only responses that would contain the
+//     mapper's claim.
 //   - Anything that Keycloak's import rejects is an error: duplicate names, dangling references,
 //     providers and values that Keycloak doesn't have.
 //   - Private keys and hashed passwords are ignored and listed: the fake Keycloak generates its own
@@ -338,7 +339,8 @@ func ReadUser(document []byte) (u User, err error) {
 	return u, err
 }
 
-// PatchRealm returns the realm with the fields of patch, a fragment of a realm file, replaced.
+// PatchRealm returns a copy of old in which the fields of patch, a fragment of a realm file,
+// replace the old fields.
 func PatchRealm(old Realm, patch []byte) (Realm, error) {
 	changed, err := merge(old, patch, schemas().realm, immutableFields...)
 	if err != nil {
@@ -350,7 +352,7 @@ func PatchRealm(old Realm, patch []byte) (Realm, error) {
 	return changed, checker.err()
 }
 
-// PatchClient returns the client with the fields of patch replaced.
+// PatchClient returns a copy of old in which the fields of patch replace the old fields.
 func PatchClient(old Client, patch []byte) (Client, error) {
 	changed, err := merge(old, patch, schemas().client)
 	if err != nil {
@@ -361,7 +363,7 @@ func PatchClient(old Client, patch []byte) (Client, error) {
 	return changed, checker.err()
 }
 
-// PatchUser returns the user with the fields of patch replaced.
+// PatchUser returns a copy of old in which the fields of patch replace the old fields.
 func PatchUser(old User, patch []byte) (User, error) {
 	return merge(old, patch, schemas().user, "id", "realmRoles", "clientRoles", "groups",
 		"credentials", "serviceAccountClientId")
@@ -394,8 +396,8 @@ var immutableFields = []string{
 	"defaultDefaultClientScopes", "defaultOptionalClientScopes", "organizations",
 }
 
-// merge returns a copy of a representation with the fields of patch replaced. It returns an error
-// if the patch has an immutable field.
+// merge returns a copy of old in which the fields of patch replace the old fields. It returns an
+// error if the patch has an immutable field.
 func merge[T any](old T, patch []byte, rec *record,
 	immutableNames ...string) (changed T, err error) {
 	var fields, changes map[string]json.RawMessage

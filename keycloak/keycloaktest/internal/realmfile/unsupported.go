@@ -132,10 +132,12 @@ func UnsupportedSettings(c Client) []UnsupportedSetting {
 		unsupported = append(unsupported, UnsupportedSetting{fmt.Sprintf(format, args...), uses})
 	}
 	if c.Protocol != "" && c.Protocol != "openid-connect" {
-		add(AllUses, "protocol %q is not supported: openid-connect is", c.Protocol)
+		add(AllUses, "protocol %q is not supported: the fake Keycloak has only openid-connect",
+			c.Protocol)
 	}
 	if name := c.ClientAuthenticatorType; !c.PublicClient && name != "" && name != "client-secret" {
-		add(UseSecret, "clientAuthenticatorType %q is not supported: client-secret is", name)
+		add(UseSecret, "clientAuthenticatorType %q is not supported: the fake Keycloak has only "+
+			"client-secret", name)
 	}
 	for _, name := range sortedNames(c.FlowOverrides) {
 		if c.FlowOverrides[name] != "" {
@@ -224,7 +226,7 @@ func unsupportedMapper(m Mapper) string {
 			"to tokens"
 	}
 	if name := m.Config["claim.name"]; slices.Contains(reservedClaims, name) {
-		return fmt.Sprintf("claim.name %q is not supported: Keycloak can't read its own token then",
+		return fmt.Sprintf("claim.name %q is not supported: Keycloak couldn't read its own token",
 			name)
 	} else if name == "aud" {
 		return `claim.name "aud" is not supported: oidc-audience-mapper writes that claim`
@@ -251,8 +253,8 @@ func unsupportedMapper(m Mapper) string {
 		name := strings.ToLower(property[:1]) + property[1:]
 		if slices.Contains(unsupportedProperties, name) ||
 			name != property && slices.Contains(userProperties, name) {
-			return fmt.Sprintf("user.attribute %q is not supported: %s are", property,
-				strings.Join(userProperties, ", "))
+			return fmt.Sprintf("user.attribute %q is not supported: the fake Keycloak has %s",
+				property, strings.Join(userProperties, ", "))
 		}
 	}
 	return ""
@@ -266,7 +268,7 @@ var (
 	userProperties = []string{"username", "email", "firstName", "lastName", "emailVerified",
 		"enabled", "id"}
 	// unsupportedProperties are properties that users have in Keycloak but not in the fake. A
-	// mapper for a property that Keycloak doesn't have either adds no claim, as in Keycloak.
+	// mapper for a property that even Keycloak doesn't have adds no claim, as in Keycloak.
 	unsupportedProperties = []string{
 		"attributes", "createdTimestamp", "federated", "groupsCount", "groupsStream",
 		"lastModifiedTimestamp", "realmRoleMappingsStream", "requiredActionsStream",

@@ -257,8 +257,8 @@ func (p *Profile) UncheckedAttribute(u *User) string {
 	return ""
 }
 
-// numberSetting returns the number with this name in a validator's configuration. It may be a
-// string.
+// numberSetting returns the number with this name in a validator's configuration. The number may be
+// written as a string.
 func numberSetting(config map[string]any, name string, fallback float64) float64 {
 	switch value := config[name].(type) {
 	case float64:
