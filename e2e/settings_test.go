@@ -42,7 +42,7 @@ func TestInternalURL(t *testing.T) {
 	wantCode(t, "me without KEYCLOAK_ISSUER", response, "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED")
 	// The log names the setting at startup, and again when the token is rejected.
 	noIssuerServer.wantLog(t,
-		"set KEYCLOAK_ISSUER to the issuer that it names\" issuer="+publicIssuer)
+		"set KEYCLOAK_ISSUER to the realm's issuer\" issuer="+publicIssuer)
 	noIssuerServer.wantLog(t,
 		`iss is "`+publicIssuer+`"; accepted: ["`+internalKeycloak.url+"/realms/"+r.name+
 			`"] (KEYCLOAK_ISSUER)`)

@@ -26,8 +26,7 @@ func WarnIssuer(ctx context.Context, realm Realm, issuers []string, transport ht
 		if issuer, ok := discoverIssuer(ctx, realm, client); ok {
 			if !slices.Contains(issuers, issuer) {
 				log.Warn(
-					"the realm's tokens will be refused: set Issuer.Names to the issuer that "+
-						"it names",
+					"the realm's tokens will be refused: set Issuer.Names to the realm's issuer",
 					"issuer", truncateText(issuer), "accepted", issuers)
 			}
 			return
