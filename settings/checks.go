@@ -15,8 +15,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak"
 )
 
-// checkServerURL checks KEYCLOAK_SERVER_URL. It and checkRealmName check the two arguments of
-// NewRealm separately, so that problems with both are reported at once.
+// checkServerURL checks KEYCLOAK_SERVER_URL. checkServerURL and checkRealmName check the two
+// arguments of NewRealm separately, so that Read reports the problems of both.
 func checkServerURL(serverURL string) error {
 	_, err := keycloak.NewRealm(serverURL, "any")
 	return err
@@ -215,7 +215,8 @@ func (raw *rawSettings) finishDocuments(p *problems) {
 	}
 }
 
-// finishAttempts checks the settings about attempts, and translates 0, which turns a feature off.
+// finishAttempts checks the settings about attempts. It also replaces the value 0, which turns a
+// feature off, with -1, because in a Config 0 means the default.
 func (raw *rawSettings) finishAttempts(p *problems) {
 	client := &raw.Server.Client
 	// Sign-ins in flight count too, so a smaller burst would refuse sign-ins that MAX_LOGINS

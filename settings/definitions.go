@@ -198,11 +198,11 @@ func (raw *rawSettings) groups() []group {
 			title: "Attempts",
 			doc: "A limit is `burst/interval`: `10/1m` allows ten attempts at once and adds one " +
 				"per minute. The burst is 1 to 2000, the interval 5ms to 24h. `ADDRESS_LIMIT` " +
-				"counts all attempts. The other limits count only failures; for what counts as one, " +
-				"see docs/operating.md, Attempts. Over a limit, requests get `RATE_LIMITED` without " +
-				"a call to Keycloak. Each process counts for itself, in memory. How the limits work " +
-				"together with those of Keycloak: docs/operating.md, Fitting Keycloak's " +
-				"brute-force protection.",
+				"counts all attempts. The other limits count only failures; for what counts as a " +
+				"failure, see docs/operating.md, Attempts. Over a limit, requests get " +
+				"`RATE_LIMITED` without a call to Keycloak. Each process counts for itself, in " +
+				"memory. How the limits work together with those of Keycloak: docs/operating.md, " +
+				"Fitting Keycloak's brute-force protection.",
 			settings: []setting{{
 				name: "TRUSTED_PROXIES", dest: anyValue(&server.HTTP.Proxies),
 				fieldNames: "HTTPConfig.Proxies, AddressConfig.Trusted", defaultText: "none",
@@ -267,13 +267,13 @@ func (raw *rawSettings) groups() []group {
 			}, {
 				name: "MAX_REFRESHES", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls),
 				dest: inRange(&client.MaxRefreshes, 1, 10000),
-				doc: "The maximum number of refreshes in flight. Further ones fail as for " +
-					"`MAX_LOGINS`.",
+				doc: "The maximum number of refreshes in flight. Further refreshes " +
+					"fail as for `MAX_LOGINS`.",
 			}, {
 				name: "MAX_LOGOUTS", defaultValue: strconv.Itoa(keycloak.DefaultMaxCalls),
 				dest: inRange(&client.MaxLogouts, 1, 10000),
-				doc: "The maximum number of sign-outs in flight. Further ones fail as for " +
-					"`MAX_LOGINS`.",
+				doc: "The maximum number of sign-outs in flight. Further sign-outs " +
+					"fail as for `MAX_LOGINS`.",
 			}},
 		},
 		{

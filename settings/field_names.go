@@ -23,27 +23,27 @@ var fieldReplacer = func() *strings.Replacer {
 // sets it. The commands use it for messages of CloakQL's packages, because operators know only
 // settings.
 func TranslateFieldNames(text string) string {
-	if !strings.ContainsAny(text, ".'") { // no field name is without one, and most texts are
+	if !strings.ContainsAny(text, ".'") { // each field name has one of these, most texts have none
 		return text
 	}
 	return fieldReplacer.Replace(text)
 }
 
 // TranslateLog returns a log handler that applies TranslateFieldNames to messages and errors, and
-// passes each record to next. A ReplaceAttr function would do the same, but slog formats every
-// record in a slower way if there is one.
+// passes each record to next. A ReplaceAttr function would do the same, but it makes slog format
+// every record more slowly.
 func TranslateLog(next slog.Handler) slog.Handler { return translatingHandler{next} }
 
 type translatingHandler struct{ slog.Handler }
 
 func (h translatingHandler) Handle(ctx context.Context, record slog.Record) error {
 	message := TranslateFieldNames(record.Message)
-	translates := message != record.Message
+	needsTranslation := message != record.Message
 	record.Attrs(func(attr slog.Attr) bool {
-		translates = translates || hasErrorText(attr)
-		return !translates
+		needsTranslation = needsTranslation || hasErrorText(attr)
+		return !needsTranslation
 	})
-	if translates {
+	if needsTranslation {
 		original := record
 		record = slog.NewRecord(original.Time, original.Level, message, original.PC)
 		original.Attrs(func(attr slog.Attr) bool {

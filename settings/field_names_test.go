@@ -59,8 +59,8 @@ func TestTranslateFieldNames_keycloak(t *testing.T) {
 	}
 }
 
-// TranslateFieldNames returns early for a text without a period or an apostrophe. No name that it
-// replaces is without both.
+// TranslateFieldNames replaces every name, although it returns early for a text without a period or
+// an apostrophe: each name contains one of these characters.
 func TestTranslateFieldNames_allNames(t *testing.T) {
 	for _, s := range new(rawSettings).settings() {
 		for field := range strings.SplitSeq(s.fieldNames, ", ") {

@@ -25,8 +25,8 @@ type setting struct {
 	defaultValue, defaultText string
 
 	// requiredText describes the value of a required setting, as in "the client ID". It is empty if
-	// the setting is optional. A required setting may be missing if the setting named alternative
-	// is set.
+	// the setting is optional. A required setting may be missing if the setting whose name is
+	// alternative is set.
 	requiredText, alternative string
 
 	dest destination
@@ -92,7 +92,8 @@ func oneOf(pointer *string, words ...string) destination {
 	}}
 }
 
-// listOf accepts lists without empty items. Its errors call the items plural, such as "issuers".
+// listOf accepts lists without empty items. plural is the word for the items in its errors, such as
+// "issuers".
 func listOf(pointer *[]string, plural string) destination {
 	return destination{pointer: pointer, check: func() error {
 		if slices.Contains(*pointer, "") {
@@ -151,7 +152,7 @@ func format[T int | int64 | time.Duration](value T) string {
 // formatRate writes a rate the way settings do.
 func formatRate(r throttle.Rate) string { return strconv.Itoa(r.Burst) + "/" + format(r.Every) }
 
-// A safeError is a parse error whose text can't contain a secret, so that it may be shown.
+// A safeError is a parse error whose text can't contain a secret, so it may be shown.
 type safeError struct{ error }
 
 // parsers parse the types that package env doesn't support.

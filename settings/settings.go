@@ -23,8 +23,9 @@ type Settings struct {
 	Warnings []string // for the log
 }
 
-// rawSettings has the parsed values of all settings. A setting that can't be stored in Settings as
-// it is has a field of its own here; from these fields, finish sets the fields of Settings.
+// rawSettings has the parsed values of all settings. Most values are stored in fields of Settings.
+// The other fields hold values that must be converted first: finish converts them, and stores the
+// results in fields of Settings.
 type rawSettings struct {
 	Settings
 

@@ -279,7 +279,7 @@ func TestRead_problems(t *testing.T) {
 				"MAX_LOGINS", "CORS_ORIGINS"}},
 		{"server URL without scheme", withRequired("KEYCLOAK_SERVER_URL=localhost:8080"),
 			[]string{"KEYCLOAK_SERVER_URL"}},
-		// One problem doesn't hide another, of the same setting or of another setting.
+		// A problem doesn't hide other problems of the same setting or of other settings.
 		{"missing realm name and bad server URL",
 			[]string{"KEYCLOAK_SERVER_URL=localhost:8080", "KEYCLOAK_CLIENT_ID=a",
 				"KEYCLOAK_CLIENT_SECRET_KEY=shop-secret"},
@@ -360,7 +360,7 @@ func TestRead_problems(t *testing.T) {
 }
 
 // If there is no .local.env.example, as in an application's repository, the error doesn't suggest
-// to copy it.
+// copying it.
 func TestRead_noExample(t *testing.T) {
 	_, err := Read(nil, t.TempDir())
 	want := "since there is no .local.env here (docs/settings.md):"

@@ -123,8 +123,8 @@ func TestSuggestSetting(t *testing.T) {
 	}
 }
 
-// Read reports misspelt settings in the file and in the environment. If there are no problems, it
-// reports them as warnings, and otherwise in the error.
+// Read reports misspelt settings in the file and in the environment. It reports them as warnings if
+// the settings have no problems, and in the error otherwise.
 func TestRead_misspeltSettings(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, ".local.env"), []byte("REFRESH_GRACES=0\n"),

@@ -37,7 +37,7 @@ func (v Values) Get(name string) string { return v.texts[name] }
 // InFile reports whether the value of a setting comes from the file.
 func (v Values) InFile(name string) bool { return v.inFile[name] }
 
-// readValues reads the texts of the settings, and adds what is wrong with them to p.
+// readValues reads the texts of the settings, and adds their problems to p.
 func readValues(environ []string, dir string, p *problems) Values {
 	environment := map[string]string{}
 	for _, entry := range environ {
@@ -82,8 +82,8 @@ func readValues(environ []string, dir string, p *problems) Values {
 
 // clean trims spaces and newlines from the values, such as the newline in a Kubernetes secret that
 // was made with echo. From the client secret it trims only newlines. clean reports values that are
-// probably mistakes: those with quotes around them, which docker run --env-file and Kubernetes
-// don't remove, and those that lost a part because of a $.
+// probably mistakes: values with quotes around them, which docker run --env-file and Kubernetes
+// don't remove, and values that lost a part because of a $.
 func (v *Values) clean(environment map[string]string, lossyNames []string, p *problems) {
 	for _, name := range settingNames {
 		value, isSet := v.texts[name]
