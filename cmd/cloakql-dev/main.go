@@ -42,7 +42,7 @@ func main() {
 
 // run serves until ctx is done, and writes its output to out.
 func run(ctx context.Context, environ []string, dir string, out io.Writer) error {
-	dev, err := newDevServer(environ, dir)
+	dev, err := newDevSetup(environ, dir)
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func run(args []string, stderr io.Writer) error {
 		options = append(options, plugin.Without(field))
 		return nil
 	})
-	flags.BoolFunc("keep-answers", "let the server keep the answers to me", func(string) error {
+	flags.BoolFunc("keep-answers", "let the server cache the responses to me", func(string) error {
 		options = append(options, plugin.KeepAnswers())
 		return nil
 	})

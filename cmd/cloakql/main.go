@@ -46,7 +46,7 @@ func main() {
 // run runs the command in args and returns the exit status: 0 after a success, 1 after a failure,
 // and 2 for wrong usage.
 func run(ctx context.Context, args, environ []string, dir string, stdout, stderr io.Writer) int {
-	// Without arguments, the command is the first one.
+	// Without arguments, the command is serve, the first one in the list.
 	command, err := program.ParseCommand(args,
 		"serve", "check", "check --live", "check --ready", "policy", "policy --json",
 		"settings", "version")

@@ -14,29 +14,29 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// A devServer holds the environment from which the server reads its settings, and the fake Keycloak
-// that these settings name.
-type devServer struct {
+// A devSetup has the environment from which the server reads its settings, and the fake Keycloak
+// that these settings point to.
+type devSetup struct {
 	environ      []string                        // the environment, plus the fake's settings
-	settingsNote string                          // added to errors in the settings; may be empty
+	settingsNote string                          // added to errors about settings; may be empty
 	users        []console.User                  // suggested in the console's sign-in form
 	printHelp    func(out io.Writer, url string) // called once the server listens; may be nil
 	stop         func()                          // stops the fake; nil if there is none
 }
 
-// newDevServer starts a fake Keycloak with the realm local, and adds settings that name it. If the
-// settings already name a Keycloak, newDevServer starts nothing. CloakQL doesn't know that its
+// newDevSetup starts a fake Keycloak with the realm local, and adds settings that point to it. If
+// KEYCLOAK_SERVER_URL is already set, newDevSetup starts nothing. CloakQL doesn't know that its
 // Keycloak is a fake, and verifies tokens as usual.
-func newDevServer(environ []string, dir string) (devServer, error) {
+func newDevSetup(environ []string, dir string) (devSetup, error) {
 	values, err := settings.Lookup(environ, dir)
 	if err != nil {
-		return devServer{environ: environ}, nil // settings.Read reports the error
+		return devSetup{environ: environ}, nil // settings.Read reports the error
 	}
 	env, isSet := runtimeEnv(environ)
 	isLocal := !isSet || env == "local"
 	if address := values.Get("KEYCLOAK_SERVER_URL"); address != "" {
 		if !isLocal { // print nothing, because the log is JSON
-			return devServer{environ: environ}, nil
+			return devSetup{environ: environ}, nil
 		}
 		source, remedy := "the environment", "unset KEYCLOAK_SERVER_URL"
 		if values.InFile("KEYCLOAK_SERVER_URL") {
@@ -47,26 +47,26 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 			"This is not the fake Keycloak: %s sets KEYCLOAK_SERVER_URL, so the server uses the "+
 				"Keycloak at %s. To use the fake, %s.", source, redactURL(address), remedy)
 		printHelp := func(out io.Writer, _ string) { fmt.Fprintln(out, note) }
-		return devServer{environ: environ, settingsNote: note, printHelp: printHelp}, nil
+		return devSetup{environ: environ, settingsNote: note, printHelp: printHelp}, nil
 	}
 	if !isLocal {
-		return devServer{}, fmt.Errorf(
+		return devSetup{}, fmt.Errorf(
 			"RUNTIME_ENV is %q: the fake Keycloak is for a developer's machine only. "+
 				"Use cmd/cloakql, and set KEYCLOAK_SERVER_URL (docs/settings.md)",
 			env)
 	}
 	if err := checkPartialSettings(values, environ, dir); err != nil {
-		return devServer{}, err
+		return devSetup{}, err
 	}
 	fakeKeycloak, err := keycloaktest.Start(keycloaktest.Config{Realms: [][]byte{localrealm.JSON}})
 	if err != nil {
-		return devServer{}, err
+		return devSetup{}, err
 	}
 	fakeEnviron := fakeSettings(fakeKeycloak.URL)
 	if values.Get("KEYCLOAK_AUDIENCE") == "" {
 		fakeEnviron = append(fakeEnviron, "KEYCLOAK_AUDIENCE=local-api")
 	}
-	return devServer{
+	return devSetup{
 		environ: slices.Concat(environ, fakeEnviron),
 		users:   []console.User{{Username: "alice", Password: "alice-password"}},
 		stop:    fakeKeycloak.Close,
@@ -88,8 +88,8 @@ func newDevServer(environ []string, dir string) (devServer, error) {
 	}, nil
 }
 
-// checkPartialSettings returns an error if the settings name a realm or a client, but no Keycloak.
-// The error includes any other problems in the settings.
+// checkPartialSettings returns an error if a realm or a client is set, and KEYCLOAK_SERVER_URL
+// isn't. The error includes any other problems in the settings.
 func checkPartialSettings(values settings.Values, environ []string, dir string) error {
 	var names []string
 	for _, name := range []string{
@@ -105,8 +105,7 @@ func checkPartialSettings(values settings.Values, environ []string, dir string) 
 	}
 	err := fmt.Errorf("%s set, and KEYCLOAK_SERVER_URL isn't: set all of them to use your "+
 		"Keycloak, or none of them to use the fake Keycloak (settings come from %s)",
-		withVerb(names),
-		values.Source)
+		joinWithVerb(names), values.Source)
 	for _, entry := range fakeSettings("http://127.0.0.1:8080") {
 		if name, _, _ := strings.Cut(entry, "="); values.Get(name) == "" {
 			environ = append(slices.Clone(environ), entry)
@@ -125,8 +124,8 @@ func fakeSettings(address string) []string {
 	}
 }
 
-// withVerb joins names and adds a verb: "A is", or "A, B and C are".
-func withVerb(names []string) string {
+// joinWithVerb joins names and adds a verb: "A is", or "A, B and C are".
+func joinWithVerb(names []string) string {
 	if len(names) == 1 {
 		return names[0] + " is"
 	}

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// With settings for a real Keycloak, newDevServer doesn't start the fake. The output says so, and
+// With settings for a real Keycloak, newDevSetup doesn't start the fake. The output says so, and
 // how to use the fake instead.
-func TestNewDevServer_realKeycloak(t *testing.T) {
+func TestNewDevSetup_realKeycloak(t *testing.T) {
 	const realKeycloakSettings = "KEYCLOAK_SERVER_URL=http://localhost:8080\nKEYCLOAK_REALM_NAME=local\nKEYCLOAK_CLIENT_ID=local-api\nKEYCLOAK_CLIENT_SECRET_KEY=hush\n"
 	for name, tt := range map[string]struct {
 		file    string
@@ -37,7 +37,7 @@ func TestNewDevServer_realKeycloak(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		dev, err := newDevServer(tt.environ, dir)
+		dev, err := newDevSetup(tt.environ, dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func TestNewDevServer_realKeycloak(t *testing.T) {
 			t.Errorf("%s: printed %q, want %q", name, out.String(), tt.want)
 		}
 		if dev.stop != nil {
-			t.Errorf("%s: newDevServer started the fake Keycloak, want no fake", name)
+			t.Errorf("%s: newDevSetup started the fake Keycloak, want no fake", name)
 		}
 		// If the settings have a problem, the error includes the note.
 		err = run(t.Context(), append(tt.environ, "REFRESH_GRACE=1h"), dir, io.Discard)
@@ -59,16 +59,16 @@ func TestNewDevServer_realKeycloak(t *testing.T) {
 	}
 }
 
-// Settings that name a realm or a client but no Keycloak are an error, which also includes other
-// problems in the settings.
-func TestNewDevServer_partialSettings(t *testing.T) {
-	_, err := newDevServer([]string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a",
+// newDevSetup returns an error if a realm or a client is set, and KEYCLOAK_SERVER_URL isn't. The
+// error includes other problems in the settings.
+func TestNewDevSetup_partialSettings(t *testing.T) {
+	_, err := newDevSetup([]string{"KEYCLOAK_REALM_NAME=a/b", "KEYCLOAK_CLIENT_ID=a",
 		"REFRESH_GRACE=1h"}, t.TempDir())
 	for _, want := range []string{"KEYCLOAK_REALM_NAME and KEYCLOAK_CLIENT_ID are set, and " +
 		"KEYCLOAK_SERVER_URL isn't", "KEYCLOAK_REALM_NAME: \"a/b\" can't be",
 		"REFRESH_GRACE: is 1h"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("newDevServer() = %v, want an error with %q", err, want)
+			t.Errorf("newDevSetup() = %v, want an error with %q", err, want)
 		}
 	}
 }
