@@ -57,9 +57,9 @@ func TestDocumentedApplication(t *testing.T) {
 	}
 }
 
-// readSources reads the Go files in the directories that are root or below it. go test caches the
-// result of a test until a file that the test itself has read changes. In this test, only the go
-// command would read CloakQL's sources.
+// readSources reads the Go files in the directories that are root or below it. go test repeats a
+// cached result of a test until a file changes that the test itself has read. Without readSources,
+// only the go command would read CloakQL's sources, and go test would miss changes of these.
 func readSources(t *testing.T, root string, directories []string) {
 	t.Helper()
 	fileCount := 0
@@ -81,8 +81,9 @@ func readSources(t *testing.T, root string, directories []string) {
 	}
 }
 
-// The plugin works with federation, with types and fields that have the names of CloakQL's, and
-// with gqlgen's other layout and its options that change the code of resolvers.
+// The plugin works with federation, with an application's types and fields that have the same names
+// as CloakQL's, with gqlgen's other layout, and with gqlgen's options that change the code of
+// resolvers.
 func TestUnusualApplication(t *testing.T) {
 	application := readArchive(t, "testdata/unusual.txtar")
 	enterModule(t, application)
@@ -97,7 +98,7 @@ func TestUnusualApplication(t *testing.T) {
 }
 
 // With KeepAnswers, an application starts only if it adds no resolvers to User. Without the option,
-// it may add some.
+// it may add resolvers.
 func TestKeepAnswers(t *testing.T) {
 	const extension = `extend type User { orders: Int! }`
 	enterModule(t, map[string]string{"gqlgen.yml": configText, "api/schema/shop.graphqls": shopText,
@@ -139,7 +140,7 @@ func TestNew(t *testing.T) {
 	}
 }
 `})
-	newServer := func(wantError string) {
+	testNew := func(wantError string) {
 		t.Helper()
 		t.Setenv("WANT_ERROR", wantError)
 		runCommand(t, "go", "test", "./...")
@@ -151,9 +152,9 @@ func TestNew(t *testing.T) {
 		}
 	}
 	generateWith()
-	newServer("")
+	testNew("")
 	generateWith(plugin.KeepAnswers())
-	newServer("authz: Query.me carries @fromToken, but the type User has resolvers of its own")
+	testNew("authz: Query.me carries @fromToken, but the type User has resolvers of its own")
 
 	if err := errors.Join(os.Remove("api/schema/user.graphqls"),
 		os.Remove("api/gen/user.generated.go"), os.Remove("api/resolve/user.resolvers.go"),
@@ -161,7 +162,7 @@ func TestNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	runCommand(t, "go", "tool", "cloakql-gqlgen", "-keep-answers")
-	newServer("")
+	testNew("")
 	if text := readFile(t, "api/gen/schema.generated.graphql"); !strings.Contains(text,
 		"me: User @auth @fromToken") {
 		t.Errorf("the schema lacks @fromToken:\n%s", text)

@@ -29,9 +29,11 @@ var goTypes = map[string]string{
 
 // scalars lists, for each scalar, the Go types that CloakQL's types and arguments use.
 var scalars = []struct {
-	name     string
-	models   []string
-	required bool // add the models even if gqlgen.yml has no entry: gqlgen's defaults lack some
+	name   string
+	models []string
+	// addIfMissing is set if gqlgen's default models of the scalar lack one of models. Then
+	// bindScalars adds an entry even if gqlgen.yml has none.
+	addIfMissing bool
 }{
 	{"Boolean", []string{graphqlPackage + ".Boolean"}, false},
 	{"Claims", []string{identityPackage + ".Claims"}, true},
@@ -48,7 +50,7 @@ func (p *injector) configure(cfg *config.Config, options []Option) error {
 	for _, option := range options {
 		errs = append(errs, option(p))
 	}
-	if !p.keepAnswers {
+	if !p.keepFromToken {
 		p.cloakql.removeDirective("fromToken")
 	}
 	p.cloakql.renameReferences()
@@ -59,8 +61,8 @@ func (p *injector) configure(cfg *config.Config, options []Option) error {
 	return errors.Join(errs...)
 }
 
-// dropSchemaFile removes the file that writeSchema wrote in an earlier run from the sources, so
-// that gqlgen doesn't read it as a part of the application's schema.
+// dropSchemaFile removes from the sources the file that writeSchema wrote in an earlier run.
+// Otherwise, gqlgen would read the file as a part of the application's schema.
 func dropSchemaFile(cfg *config.Config) {
 	cfg.Sources = slices.DeleteFunc(cfg.Sources, func(source *ast.Source) bool {
 		return strings.HasPrefix(source.Input, schemaHeader)
@@ -68,8 +70,8 @@ func dropSchemaFile(cfg *config.Config) {
 }
 
 // checkConflicts returns an error if the application's schema has a type or a directive with the
-// name of one of CloakQL's. Scalars, such as Time, are an exception: if the application declares
-// one too, checkConflicts omits CloakQL's declaration.
+// same name as a type or directive of CloakQL. Scalars, such as Time, are an exception: if both
+// declare a scalar of the same name, checkConflicts omits CloakQL's declaration.
 func (p *injector) checkConflicts(cfg *config.Config) error {
 	appSchema, err := parser.ParseSchemas(cfg.Sources...)
 	if err != nil {
@@ -83,15 +85,15 @@ func (p *injector) checkConflicts(cfg *config.Config) error {
 			def.omitted = true
 		default:
 			errs = append(errs,
-				fmt.Errorf("the schema has a type %s of its own: give CloakQL's another name "+
-					"(RenameType, -rename-type)", def.Name))
+				fmt.Errorf("the application's schema has a type %s: give CloakQL's type another "+
+					"name (RenameType, -rename-type)", def.Name))
 		}
 	}
 	for _, directive := range p.cloakql.directives {
 		if appSchema.Directives.ForName(directive.Name) != nil {
 			errs = append(errs,
 				fmt.Errorf(
-					"the schema has a directive %s of its own: remove it, or give it another name",
+					"the application's schema has a directive %s: remove it, or give it another name",
 					directive.Name))
 		}
 	}
@@ -147,7 +149,7 @@ func (p *injector) bindScalars(cfg *config.Config) {
 			name = def.Name
 		}
 		entry, ok := cfg.Models[name]
-		if !ok && !scalar.required {
+		if !ok && !scalar.addIfMissing {
 			continue
 		}
 		for _, model := range scalar.models {

@@ -75,8 +75,8 @@ func TestGenerate(t *testing.T) {
 	checkSameFiles(t, firstFiles, readFiles(t))
 }
 
-// checkGolden checks that the files in got with these names equal those in the txtar file
-// goldenFile. With -update, it writes that file.
+// checkGolden checks that the files with these names have the same texts in got and in the txtar
+// file goldenFile. With -update, it first writes goldenFile.
 func checkGolden(t *testing.T, goldenFile string, got map[string]string, names ...string) {
 	t.Helper()
 	if *update {

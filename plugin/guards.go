@@ -74,8 +74,9 @@ func sameArguments(a, b *ast.DirectiveDefinition) bool {
 	})
 }
 
-// usedDirectives returns the names of the directives that a schema applies, even where it may not
-// apply them, so that gqlgen's error names the place.
+// usedDirectives returns the names of the directives that a schema applies. It includes directives
+// in places where they aren't allowed: gqlgen then has their definitions, and its error names the
+// place.
 func usedDirectives(doc *ast.SchemaDocument) map[string]bool {
 	used := map[string]bool{}
 	add := func(directives ast.DirectiveList) {

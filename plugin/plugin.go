@@ -7,8 +7,8 @@
 //	...
 //	err = api.Generate(cfg, plugin.Use(plugin.Rename("me", "viewer")))
 //
-// An application without other plugins can use the program cmd/cloakql-gqlgen instead of its own.
-// docs/plugin.md is a complete guide.
+// An application without other plugins can use the program cmd/cloakql-gqlgen instead of a program
+// of its own. docs/plugin.md is a complete guide.
 //
 // The application's resolver type needs one field:
 //
@@ -105,12 +105,13 @@ func Without(fields ...string) Option {
 	}
 }
 
-// KeepAnswers lets the server keep the answers to me and send them again while the caller's token
-// is valid: me then carries @fromToken. The application must not add fields with resolvers to User
-// or the types below it; otherwise its server doesn't start (authz.AuditFromToken).
+// KeepAnswers makes the field me carry @fromToken. The server then caches the responses to me, and
+// sends them again while the caller's token is valid. The application must not add fields with
+// resolvers to User or the types below it; otherwise its server doesn't start
+// (authz.AuditFromToken).
 func KeepAnswers() Option {
 	return func(p *injector) error {
-		p.keepAnswers = true
+		p.keepFromToken = true
 		return nil
 	}
 }
@@ -148,11 +149,11 @@ func optionError(option string, err error) error {
 // An injector is the part of the plugin that runs before gqlgen's own plugins. gqlgen calls its
 // hooks in the order of the methods below. The last hook, GenerateCode, is in generate.go.
 type injector struct {
-	cloakql     *document // CloakQL's schema
-	bindings    []binding
-	keepAnswers bool
-	schemaFile  string // empty for the default
-	err         error  // from configure, because an api.Option can't return an error
+	cloakql       *document // CloakQL's schema
+	bindings      []binding
+	keepFromToken bool   // me carries @fromToken
+	schemaFile    string // empty for the default
+	err           error  // from configure, because an api.Option can't return an error
 
 	hiddenFields []*codegen.Field // CloakQL's root fields, hidden from gqlgen's resolver generator
 }

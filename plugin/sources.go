@@ -28,7 +28,7 @@ const (
 // A document is CloakQL's schema with the options applied.
 type document struct {
 	directives  ast.DirectiveDefinitionList
-	guards      ast.DirectiveDefinitionList // those that the application's schema uses
+	guards      ast.DirectiveDefinitionList // the guards that the application's schema uses
 	definitions []*definition
 	fields      []*rootField
 }
@@ -183,8 +183,9 @@ func (d *document) rootFieldsSource(schema *ast.Schema) (*ast.Source, error) {
 			for _, field := range extension.Fields {
 				if root.Fields.ForName(field.Name) != nil {
 					return nil, fmt.Errorf(
-						"%s has a field %s of its own: give CloakQL's another name (Rename, "+
-							"-rename), or leave it out (Without, -without)", root.Name, field.Name)
+						"the application's type %s has a field %s: give CloakQL's field another "+
+							"name (Rename, -rename), or leave it out (Without, -without)",
+						root.Name, field.Name)
 				}
 			}
 		} else { // the operation is a mutation, because gqlgen always adds a query type

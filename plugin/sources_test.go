@@ -48,7 +48,7 @@ func TestUse_schema(t *testing.T) {
 }
 
 // The plugin defines only the guards that the application's schema uses and doesn't define. It
-// binds these guards, and those that the application defines with the same arguments.
+// binds these guards, and guards that the application defines with the same arguments.
 func TestUse_guards(t *testing.T) {
 	for _, tt := range []struct{ name, schema, defined, bound, skipped string }{
 		{"none", `type Query { a: Int @public }`, "", "", ""},
@@ -201,27 +201,27 @@ func TestUse_fails(t *testing.T) {
 				"or no schema definition"},
 
 		{"the application has a type User", configText, `type User { id: ID! }`, nil,
-			"the schema has a type User of its own: give CloakQL's another name (RenameType, " +
-				"-rename-type)"},
+			"the application's schema has a type User: give CloakQL's type another name " +
+				"(RenameType, -rename-type)"},
 		{"the application has a type Time", configText, `type Time { hour: Int }`, nil,
-			"the schema has a type Time of its own: give CloakQL's another name (RenameType, " +
-				"-rename-type)"},
+			"the application's schema has a type Time: give CloakQL's type another name " +
+				"(RenameType, -rename-type)"},
 		{"the application has a field me", configText, `type Query { me: String }`, nil,
-			"Query has a field me of its own: give CloakQL's another name (Rename, -rename), or " +
-				"leave it out (Without, -without)"},
+			"the application's type Query has a field me: give CloakQL's field another name " +
+				"(Rename, -rename), or leave it out (Without, -without)"},
 		{"the application has a type with the new name", configText, `type Caller { id: ID! }`,
 			[]plugin.Option{plugin.RenameType("User", "Caller")},
-			"the schema has a type Caller of its own: give CloakQL's another name (RenameType, " +
-				"-rename-type)"},
+			"the application's schema has a type Caller: give CloakQL's type another name " +
+				"(RenameType, -rename-type)"},
 		{"the application has a field with the new name", configText,
 			`schema { query: Root } type Root { viewer: String }`,
 			[]plugin.Option{plugin.Rename("me", "viewer")},
-			"Root has a field viewer of its own: give CloakQL's another name (Rename, -rename), " +
-				"or leave it out (Without, -without)"},
+			"the application's type Root has a field viewer: give CloakQL's field another name " +
+				"(Rename, -rename), or leave it out (Without, -without)"},
 		{"syntax error", configText, `type User {`, nil,
 			"shop.graphqls:1:12: Expected Name, found <EOF>"},
 		{"the application has a directive auth", configText, `directive @auth on OBJECT`, nil,
-			"the schema has a directive auth of its own: remove it, or give it another name"},
+			"the application's schema has a directive auth: remove it, or give it another name"},
 
 		// With skip_runtime, gqlgen wouldn't call the guard, and authz.Audit couldn't detect that.
 		{"skip_runtime for auth", configText + "directives: {auth: {skip_runtime: true}}", "", nil,
@@ -235,8 +235,8 @@ func TestUse_fails(t *testing.T) {
 			"gqlgen.yml configures the directive fromToken: remove its entry, since CloakQL " +
 				"configures it"},
 		{"the application has a directive fromToken", configText, `directive @fromToken on OBJECT`,
-			nil, "the schema has a directive fromToken of its own: remove it, or give it another " +
-				"name"},
+			nil, "the application's schema has a directive fromToken: remove it, or give it " +
+				"another name"},
 
 		{"skip_runtime for a guard", configText + "directives: {hasRole: {skip_runtime: true}}",
 			`type Query { a: Int @hasRole(anyOf: ["admin"]) }`, nil,
