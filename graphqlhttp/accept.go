@@ -11,7 +11,7 @@ const (
 	mediaJSON            mediaType = "application/json"
 	mediaGraphQLResponse mediaType = "application/graphql-response+json"
 
-	maxAcceptRanges = 64 // read from the Accept headers; browsers send fewer than ten
+	maxAcceptRanges = 64 // media ranges read from the Accept headers; browsers send fewer than ten
 )
 
 // A mediaType is a media type of a response.
@@ -105,8 +105,8 @@ func (p *preference) consider(r mediaRange, media mediaType) {
 // parseRange parses a media range. It returns false if the type is malformed, as in the default
 // header of Java before version 19: "*; q=.2, */*; q=.2". A malformed weight is ignored, and so are
 // all parameters if package mime can't parse one of them. Parameters other than q and charset are
-// ignored: the media types have none, and rejecting the request wouldn't help. A charset other than
-// UTF-8 is ignored because JSON has only UTF-8 (RFC 8259, sections 8.1 and 11).
+// ignored: the two media types define no others, and rejecting the request wouldn't help. A charset
+// other than UTF-8 is ignored because JSON has only UTF-8 (RFC 8259, sections 8.1 and 11).
 func parseRange(element string) (r mediaRange, ok bool) {
 	name, parameters, err := mime.ParseMediaType(element)
 	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) ||

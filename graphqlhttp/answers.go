@@ -10,15 +10,16 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Answers configures which answers are kept and sent again, without running the operation. Only the
-// answer to a query whose root fields depend on nothing but the caller is kept, and only if it has
-// no errors and no extensions. The key of an answer is the exact body of a POST, or the exact query
-// string of a GET or HEAD.
+// Answers configures a cache of responses, here called answers. A cached answer is sent again
+// without running the operation. An answer is cached only if the operation is a query whose root
+// fields depend only on the caller and on the fields' arguments, and if the answer has no errors
+// and no extensions. Its key is the exact body of a POST, or the exact query string of a GET or
+// HEAD.
 //
-// A request with a kept answer passes everything in front of this package, is observed like any
-// other request and gets a request ID of its own. It skips gqlgen's extensions and the resolvers.
-// Don't use Answers if an extension must see every operation, or if middleware changes the user
-// that resolvers see.
+// A request whose answer is cached passes all middleware in front of this package, is reported to
+// Observe, and gets its own request ID. It skips gqlgen's extensions and the resolvers. Don't use
+// Answers if an extension must see every operation, or if middleware changes the user that
+// resolvers see.
 type Answers struct {
 	// Store returns the store for the caller of a request, or nil if the caller has none. Callers
 	// must not share a store, and a store must end when the caller's access token does.
@@ -39,8 +40,10 @@ type AnswerStore interface {
 
 // A keptAnswer is an answer in an AnswerStore. It is immutable.
 type keptAnswer struct {
-	body      [1][]byte // one piece
-	operation string    // as in Outcome
+	body [1][]byte // one piece, for response.body
+
+	// These fields are as in Outcome.
+	operation string
 	name      string
 	untrusted bool
 }
@@ -69,7 +72,7 @@ func keptResponse(store AnswerStore, request []byte, media mediaType, outcome *O
 	return response{media: media, status: http.StatusOK, body: answer.body[:]}, true
 }
 
-// keep stores the response to an operation if it may be sent again. The store may be nil.
+// keep stores the response to an operation if the response may be sent again. The store may be nil.
 func (a *Answers) keep(store AnswerStore, request []byte, operation *operation,
 	result *graphql.Response, resp response, outcome *Outcome) {
 	if store == nil || len(resp.errs) > 0 || len(result.Extensions) > 0 || !a.mayKeep(operation) {

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// TestAnswers_rejections checks that requests that are rejected before their operation is read are
-// rejected in the same way if the answer to their text is kept.
+// TestAnswers_rejections checks that a request with invalid headers, a wrong method or too many
+// bytes is rejected even if the answer to its text is cached.
 func TestAnswers_rejections(t *testing.T) {
 	answers, store := newAnswers()
 	sendTo(t, newTransport(Config{AllowGET: true, Answers: answers}), resolvers(),
 		postQuery("{ leaf }"))
 	sendTo(t, newTransport(Config{AllowGET: true, Answers: answers}), resolvers(),
-		rawGet("GET", "query={leaf}"))
+		requestWithQueryString("GET", "query={leaf}"))
 	if len(store.answers) != 2 {
 		t.Fatalf("kept requests: %q, want 2", store.keptRequests())
 	}
@@ -40,10 +40,10 @@ func TestAnswers_rejections(t *testing.T) {
 		"Accept": {Config{}, withHeader(postQuery("{ leaf }"), "Accept", "text/html"),
 			406},
 		"method":     {Config{AllowGET: true}, put, 405},
-		"GET is off": {Config{}, rawGet("GET", "query={leaf}"), 405},
+		"GET is off": {Config{}, requestWithQueryString("GET", "query={leaf}"), 405},
 		"large body": {Config{MaxBodyBytes: 10}, postQuery("{ leaf }"), 413},
 		"large query": {Config{MaxBodyBytes: 10, AllowGET: true},
-			rawGet("GET", "query={leaf}"), 413},
+			requestWithQueryString("GET", "query={leaf}"), 413},
 	} {
 		tt.config.Answers = answers
 		e, calls := countCalls(resolvers())
@@ -54,8 +54,8 @@ func TestAnswers_rejections(t *testing.T) {
 	}
 }
 
-// TestAnswers_persistedQuery checks that the answer to a hash is kept, and that a hash with its
-// text always reaches the store of persisted queries.
+// TestAnswers_persistedQuery checks that the answer to a request with only a hash is cached, and
+// that a request with a hash and its text always reaches the store of persisted queries.
 func TestAnswers_persistedQuery(t *testing.T) {
 	const query = "query Leaf { leaf }"
 	answers, store := newAnswers()
@@ -81,7 +81,7 @@ func TestAnswers_persistedQuery(t *testing.T) {
 				tt.want, tt.calls)
 		}
 	}
-	// A server that has lost its persisted queries learns them again, and other callers find them.
+	// A server that has lost its persisted queries stores them again, and other callers find them.
 	transport = newTransport(config)
 	sendTo(t, transport, e, persistedPost(hashOf(query), query))
 	transport.Answers = nil
@@ -95,7 +95,7 @@ func TestAnswers_persistedQuery(t *testing.T) {
 }
 
 // TestAnswers_manifest checks that answers are kept only for operations that the manifest allows,
-// and that kept answers are reported as untrusted like others.
+// and that Outcome.Untrusted is the same for a cached answer as for an operation that runs.
 func TestAnswers_manifest(t *testing.T) {
 	const leaf, other = "query Leaf { leaf }", "query Other { leaf }"
 	manifest := newManifest(t, map[string]string{hashOf(leaf): leaf})
@@ -150,7 +150,8 @@ func TestAnswers_clientGone(t *testing.T) {
 	}
 }
 
-// TestAnswers_timeout checks that a kept answer needs no time for execution.
+// TestAnswers_timeout checks that a cached answer is sent even if Timeout is too short for any
+// execution.
 func TestAnswers_timeout(t *testing.T) {
 	answers, _ := newAnswers()
 	sendTo(t, newTransport(Config{Answers: answers}), resolvers(), postQuery("{ leaf }"))

@@ -12,8 +12,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 )
 
-// TestAnswers_sameResponse checks that a kept answer gives the same response and the same Outcome
-// as the operation, under either media type, but with a request ID of its own.
+// TestAnswers_sameResponse checks that a cached answer has the same response and the same Outcome
+// as the operation, under either media type, but its own request ID.
 func TestAnswers_sameResponse(t *testing.T) {
 	for name, newRequest := range map[string]func() *http.Request{
 		"POST": func() *http.Request {
@@ -23,8 +23,8 @@ func TestAnswers_sameResponse(t *testing.T) {
 		"long name": func() *http.Request {
 			return postQuery("query " + strings.Repeat("n", 100) + " { leaf }")
 		},
-		"GET":  func() *http.Request { return rawGet("GET", "query={leaf}") },
-		"HEAD": func() *http.Request { return rawGet("HEAD", "query={leaf}") },
+		"GET":  func() *http.Request { return requestWithQueryString("GET", "query={leaf}") },
+		"HEAD": func() *http.Request { return requestWithQueryString("HEAD", "query={leaf}") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			answers, store := newAnswers()
@@ -82,7 +82,9 @@ func TestAnswers_exactRequest(t *testing.T) {
 		"query={person{name}}",
 		bodyOf("{ leaf }"), // no parameter query
 	} {
-		requests = append(requests, func() *http.Request { return rawGet("GET", text) })
+		requests = append(requests, func() *http.Request {
+			return requestWithQueryString("GET", text)
+		})
 	}
 	for n, newRequest := range requests {
 		want := describe(sendWith(t, Config{AllowGET: true}, resolvers(), newRequest()))
@@ -102,7 +104,7 @@ func TestAnswers_exactRequest(t *testing.T) {
 	}
 	// A HEAD has the headers of the GET.
 	e, calls := countCalls(resolvers())
-	sendTo(t, transport, e, rawGet("HEAD", "query={leaf}"))
+	sendTo(t, transport, e, requestWithQueryString("HEAD", "query={leaf}"))
 	if *calls != 0 {
 		t.Errorf("a HEAD after the same GET made %d calls of resolvers, want 0", *calls)
 	}

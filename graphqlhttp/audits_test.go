@@ -12,7 +12,7 @@ import (
 )
 
 // An audit is one of the serverAudits of graphql-http 1.23.1: its request, and the response that it
-// requires. This is the strictest response that the original accepts.
+// requires. If graphql-http accepts several responses, the audit requires the strictest of them.
 type audit struct {
 	id        string
 	request   func() *http.Request

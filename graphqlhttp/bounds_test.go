@@ -173,8 +173,8 @@ func TestBody_maxNesting(t *testing.T) {
 	for target, want := range map[string]string{
 		"/?query={leaf}&variables=" +
 			strings.Repeat("[", 65): "variables nest deeper than 64 levels",
-		"/?query={leaf}&extensions={%22a%22:1,%22a%22:2}": "extensions name a member twice in " +
-			"one object",
+		"/?query={leaf}&extensions={%22a%22:1,%22a%22:2}": "extensions contain an object with " +
+			"a duplicate key",
 		"/?query={leaf}&variables={%22a%22:1e999}": "variables hold a number that is out " +
 			"of range",
 		"/?query={leaf}" + strings.Repeat("&",
@@ -264,8 +264,8 @@ func TestResponse_extensionsTooLarge(t *testing.T) {
 	}
 }
 
-// TestFieldErrors_max checks that a response has at most 100 field errors, and then one that counts
-// the rest. A list may have an error for each item.
+// TestFieldErrors_max checks that a response has at most 100 field errors, and one more error that
+// counts the rest. A list may have an error for each item.
 func TestFieldErrors_max(t *testing.T) {
 	for errorCount, want := range map[int]string{100: "",
 		101:  "Errors beyond the first 100 are left out: 1 more",

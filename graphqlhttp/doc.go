@@ -13,7 +13,7 @@
 //
 //	accept.go          chooses the media type of the response
 //	request.go         reads the request, with post.go and get.go
-//	answers.go         sends a kept answer, or keeps one
+//	answers.go         sends a cached answer, or caches a new one
 //	documents.go       decides which documents may run (manifest.go), and finds documents that a
 //	                   request names by hash: Apollo's automatic persisted queries (persisted.go)
 //	operation.go       parses and validates the document
@@ -41,11 +41,11 @@
 //
 // # Cross-site requests
 //
-// A page of another site can make a browser send requests, but they are anonymous: this package
-// reads and sets no cookies, and the page doesn't know the bearer token. A GET therefore doesn't
-// need one of Apollo's CSRF headers (apollo-require-preflight, x-apollo-operation-name). Such a
-// page can only run an anonymous query, as any client can, and it can't read the response unless
-// CORS allows that. A server that adds cookies in front of this package must require one of
+// A page of another site can make a browser send requests, but these requests are anonymous: this
+// package reads and sets no cookies, and the page doesn't know the bearer token. A GET therefore
+// doesn't need one of Apollo's CSRF headers (apollo-require-preflight, x-apollo-operation-name).
+// Such a page can only run an anonymous query, as any client can, and it can't read the response
+// unless CORS allows that. A server that adds cookies in front of this package must require one of
 // these headers on each GET. GET runs only queries. Mutations need a POST of application/json,
 // which no form or image can send, and which a script can send only after a preflight.
 package graphqlhttp

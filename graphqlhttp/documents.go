@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	messageHashMismatch = "extensions.persistedQuery.sha256Hash is not that of the query"
+	messageHashMismatch = "extensions.persistedQuery.sha256Hash is not the hash of the query"
 	messageMissingQuery = "query is missing"
 )
 
@@ -35,8 +35,8 @@ func newDocumentPolicy(config Config) documentPolicy {
 
 // A documentLookup is the result of documentPolicy.lookup for a request that may run.
 type documentLookup struct {
-	storeKey  *digest // the hash to store a valid document under, or nil
-	untrusted bool    // the document isn't in the manifest
+	storeKey      *digest // the hash to store a valid document under, or nil
+	notInManifest bool    // the document isn't in the manifest, but ManifestLogOnly is set
 }
 
 // lookup sets params.Query if the request names its document by hash or id. It rejects the request
@@ -72,7 +72,7 @@ func (p documentPolicy) lookup(params *graphql.RawParams) (result documentLookup
 			return result, newRejectionWithCode(apierror.CodeOperationNotAllowed,
 				"This server runs only registered operations")
 		}
-		result.untrusted = true
+		result.notInManifest = true
 	}
 	rej := p.lookupPersisted(&result, id, params)
 	return result, rej

@@ -15,7 +15,7 @@ import (
 
 const maxQueryParameters = 32 // in a GET; only four are used
 
-// readQueryString returns the query string of a GET after a question mark.
+// readQueryString returns "?" and the query string of a GET.
 func (t *httpTransport) readQueryString(r *http.Request) ([]byte, *rejection) {
 	if int64(len(r.URL.RawQuery)) > t.MaxBodyBytes {
 		return nil, newRejection(http.StatusRequestEntityTooLarge,

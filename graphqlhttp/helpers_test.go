@@ -353,7 +353,7 @@ func (s *mapStore) Put(request []byte, answer any, _ int) {
 	s.answers[string(request)] = answer
 }
 
-// keptRequests returns the requests whose answers the store has, in order.
+// keptRequests returns the requests whose answers the store has, sorted.
 func (s *mapStore) keptRequests() []string { return slices.Sorted(maps.Keys(s.answers)) }
 
 // newAnswers returns Answers with a store that all callers share. Its MayKeep holds for the root
@@ -368,20 +368,20 @@ func newAnswers() (*Answers, *mapStore) {
 	}, store
 }
 
-// countCalls makes the resolvers in e count their calls.
-func countCalls(e executable) (counted executable, calls *int) {
-	counted, calls = executable{}, new(int)
+// countCalls returns copies of the resolvers in e that count their calls.
+func countCalls(e executable) (counting executable, calls *int) {
+	counting, calls = executable{}, new(int)
 	for name, resolve := range e {
-		counted[name] = func(ctx context.Context, args map[string]any) (any, error) {
+		counting[name] = func(ctx context.Context, args map[string]any) (any, error) {
 			*calls++
 			return resolve(ctx, args)
 		}
 	}
-	return counted, calls
+	return counting, calls
 }
 
-// describe returns what a client and Observe see of a response, except for what differs between
-// any two requests.
+// describe formats a response and its Outcome, without the request ID and the duration, which
+// differ between any two requests.
 func describe(res result) string {
 	header := res.Header().Clone()
 	header.Del("X-Request-Id")
@@ -399,8 +399,8 @@ func withHeader(r *http.Request, name, value string) *http.Request {
 	return r
 }
 
-// rawGet returns a GET with this query string, or a request with another method.
-func rawGet(method, queryString string) *http.Request {
+// requestWithQueryString returns a request with this method and query string.
+func requestWithQueryString(method, queryString string) *http.Request {
 	r := httptest.NewRequest(method, "/graphql", nil)
 	r.URL.RawQuery = queryString
 	return r

@@ -92,7 +92,7 @@ type Config struct {
 	// position doesn't accept a null variable. Custom scalars check their own values.
 	DisableInputCoercion bool
 
-	// Answers, if set, keeps answers that depend only on the caller. Without it, every operation
+	// Answers, if set, caches responses that depend only on the caller. Without it, every operation
 	// runs.
 	Answers *Answers
 

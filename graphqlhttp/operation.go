@@ -27,7 +27,7 @@ func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
 	if rej != nil {
 		return nil, rej
 	}
-	outcome.Untrusted = lookup.untrusted
+	outcome.Untrusted = lookup.notInManifest
 	o := &operation{document: params.Query, lookup: lookup}
 	gqlgenOperation, errs := parse(ctx, exec, params)
 	o.OperationContext = gqlgenOperation

@@ -104,8 +104,8 @@ func TestPersistedQuery_invalid(t *testing.T) {
 			`"}`: "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower " +
 			"case",
 		`{"version":1,"sha256Hash":"` + hashOf(query+" ") + `"}`: messageHashMismatch,
-		`{"version":1,"sha256Hash":"` + hashOf(query) + `","sha256Hash":"00"}`: "extensions name " +
-			"a member twice in one object",
+		`{"version":1,"sha256Hash":"` + hashOf(query) + `","sha256Hash":"00"}`: "extensions " +
+			"contain an object with a duplicate key",
 	} {
 		transport := newTransport(Config{AllowGET: true, Introspection: true,
 			PersistedQueryBytes: 4 << 20})
@@ -298,8 +298,8 @@ func TestPersistedQueryStore_newDocumentsWhenFull(t *testing.T) {
 }
 
 // TestPersistedQueryStore_concurrent checks that the store is within its bound when concurrent
-// calls of put have returned. Without CleanUp it wouldn't be: if an entry is added during an
-// eviction, otter handles it only at the next write.
+// calls of put have returned. If put didn't call CleanUp, a document that is added during an
+// eviction could stay in the store over the bound until the next write.
 func TestPersistedQueryStore_concurrent(t *testing.T) {
 	const maxDocuments = 20
 	store := newPersistedQueryStore(maxDocuments * entryOverheadBytes)

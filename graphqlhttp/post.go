@@ -74,7 +74,7 @@ func (t *httpTransport) decodeBody(body []byte) (fields map[string]any, message 
 		return nil, "The body is empty: it must be a JSON object"
 	}
 	if bytes.HasPrefix(body, []byte("[")) {
-		return nil, "Batches are not supported: send one operation a request"
+		return nil, "Batches are not supported: send one operation per request"
 	}
 	value, err := strictjson.Decode(body, t.jsonLimits())
 	if jsonErr, ok := errors.AsType[*strictjson.Error](err); ok {

@@ -33,7 +33,8 @@ func (t *httpTransport) allowHeader() string {
 }
 
 // readText returns the part of a request that has the operation's parameters: the body of a POST,
-// or the query string of a GET after a question mark, with which no valid body begins.
+// or "?" and the query string of a GET. The two can't be confused, because no valid body begins
+// with a question mark.
 func (t *httpTransport) readText(w http.ResponseWriter, r *http.Request) ([]byte, *rejection) {
 	message := "Method not allowed: use POST, or GET for queries"
 	switch {
@@ -95,7 +96,7 @@ func (t *httpTransport) jsonMessage(name string, reason strictjson.Reason) strin
 	case strictjson.NumberTooLarge:
 		return subject + " hold" + verbEnding + "a number that is out of range"
 	case strictjson.DuplicateMember:
-		return subject + " name" + verbEnding + "a member twice in one object"
+		return subject + " contain" + verbEnding + "an object with a duplicate key"
 	}
 	if name == "" {
 		return "The body must be a JSON object"

@@ -51,7 +51,7 @@ type Outcome struct {
 
 var _ graphql.Transport = (*httpTransport)(nil)
 
-// Supports reports true for every request, so that Do responds to unsupported ones too.
+// Supports returns true for every request, so that Do responds to unsupported requests too.
 func (*httpTransport) Supports(*http.Request) bool { return true }
 
 // Do serves one request.
