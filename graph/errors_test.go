@@ -106,8 +106,9 @@ func TestErrors_detail(t *testing.T) {
 			`expired","path":["me"],"locations":[{"line":1,"column":3}],"extensions":{"code":"UNAUTHENTICATED","detail":"exp was yesterday","reason":"TOKEN_EXPIRED"}}],"data":{"me":null}}`)
 }
 
-// With Presenter.Detail, the error BAD_USER_INPUT says which argument is malformed. Without, it
-// doesn't. The detail helps developers whose form sends an empty one-time code instead of null.
+// With Presenter.Detail, the error BAD_USER_INPUT says which argument is malformed. Without Detail,
+// the error doesn't say so. The detail helps developers whose form sends an empty one-time code
+// instead of null.
 func TestErrors_detailOfArgument(t *testing.T) {
 	for detail, want := range map[bool]string{
 		false: `{"errors":[{"message":"Request ` +

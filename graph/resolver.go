@@ -4,8 +4,8 @@ import "github.com/cloakql/cloakql/signin"
 
 //go:generate go tool gqlgen generate
 
-// A Resolver has the dependencies of the resolvers. gqlgen embeds it in three types: one with the
-// resolvers of Query, one with those of Mutation, and one with those of entities.
+// A Resolver has the dependencies of the resolvers. gqlgen embeds it in the types that have the
+// resolvers, such as queryResolver.
 type Resolver struct {
 	SignIn *signin.Service
 

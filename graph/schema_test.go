@@ -14,7 +14,7 @@ import (
 )
 
 // Each root field has the directives that this test lists. The test fails if somebody changes an
-// access rule, or what may be kept, by mistake.
+// access rule, or adds @fromToken to a field, by mistake.
 func TestNewSchema_rules(t *testing.T) {
 	schema, err := NewSchema(newResolver(t, fakeRealm{}, fakeLimiter{}))
 	if err != nil {
