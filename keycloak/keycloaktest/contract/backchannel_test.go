@@ -20,11 +20,11 @@ func TestLogout_backchannel(t *testing.T) {
 	run(t, "backchannel", func(suite *testSuite) {
 		l := newLogoutListener(suite)
 		clientWithURL := func(id, logoutURL string, attributes object) object {
-			return clientRep(id,
+			return clientJSON(id,
 				object{"attributes": merge(object{"backchannel.logout.url": logoutURL},
 					attributes)})
 		}
-		r := suite.addRealm(realmRep(nil,
+		r := suite.addRealm(realmJSON(nil,
 			clientWithURL("sid-required", l.url+"/sid-required",
 				object{"backchannel.logout.session.required": "true"}),
 			clientWithURL("sid-optional", l.url+"/sid-optional",
@@ -37,7 +37,7 @@ func TestLogout_backchannel(t *testing.T) {
 			merge(clientWithURL("front", l.url+"/front", nil), object{"frontchannelLogout": true}),
 			clientWithURL("failing", l.url+"/failing", nil),
 			clientWithURL("absent", "http://127.0.0.1:1/", nil),
-			clientRep("no-logout-url", nil),
+			clientJSON("no-logout-url", nil),
 		))
 		login := func(s *scenario, u *user, client string, pairs ...string) response {
 			return s.login(u, append(pairs, clientParams(client)...)...)

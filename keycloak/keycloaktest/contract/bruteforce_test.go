@@ -8,7 +8,7 @@ import "testing"
 func TestBruteForce(t *testing.T) {
 	run(t, "brute-force", func(suite *testSuite) {
 		addProtectedRealm := func(settings object) *realm {
-			return suite.addRealm(realmRep(merge(object{
+			return suite.addRealm(realmJSON(merge(object{
 				"bruteForceProtected": true, "failureFactor": 3, "waitIncrementSeconds": 600,
 			}, settings)))
 		}

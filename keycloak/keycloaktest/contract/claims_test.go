@@ -7,11 +7,11 @@ func TestClaims(t *testing.T) {
 	run(t, "claims", func(suite *testSuite) {
 		lightweightFields := object{
 			"attributes": object{"client.use.lightweight.access.token.enabled": "true"}}
-		r := suite.addRealm(realmRep(nil,
-			clientRep("lightweight", lightweightFields),
-			clientRep("stepped",
+		r := suite.addRealm(realmJSON(nil,
+			clientJSON("lightweight", lightweightFields),
+			clientJSON("stepped",
 				object{"attributes": object{"acr.loa.map": `{"silver":"1","gold":"2"}`}}),
-			clientRep("plain", object{"webOrigins": []string{}}),
+			clientJSON("plain", object{"webOrigins": []string{}}),
 		))
 		suite.add("lightweight", func(s *scenario) {
 			s.record(s.login(s.addUser(r, nil), clientParams("lightweight")...))
@@ -72,7 +72,7 @@ func TestClaims(t *testing.T) {
 					"family_name", "email_verified")
 			}
 		})
-		noActionsRealm := suite.addRealm(noActionsRealmRep())
+		noActionsRealm := suite.addRealm(noActionsRealmJSON())
 		suite.add("missing e-mail and names", func(s *scenario) {
 			for _, userFields := range []object{{"email": nil}, {"firstName": nil},
 				{"lastName": nil}, {"firstName": nil, "lastName": nil, "email": nil}} {
@@ -88,13 +88,13 @@ func TestClaims(t *testing.T) {
 func TestAudience(t *testing.T) {
 	run(t, "audience", func(suite *testSuite) {
 		customMapper := func(name string, config object) object {
-			return mapperRep(name, "oidc-audience-mapper",
+			return mapperJSON(name, "oidc-audience-mapper",
 				merge(object{"access.token.claim": "true"}, config))
 		}
 		clientWithMappers := func(id string, mappers ...object) object {
-			return clientRep(id, object{"protocolMappers": mappers})
+			return clientJSON(id, object{"protocolMappers": mappers})
 		}
-		r := suite.addRealm(realmRep(object{"roles": object{"client": object{
+		r := suite.addRealm(realmJSON(object{"roles": object{"client": object{
 			"api": []object{{"name": "reader"}},
 			"spa": []object{{"name": "reader"}, {"name": "writer"}},
 		}}},
@@ -162,7 +162,7 @@ func TestAudience(t *testing.T) {
 // that clients without full scope get.
 func TestRoles(t *testing.T) {
 	run(t, "roles", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(merge(scopesRep(object{
+		r := suite.addRealm(realmJSON(merge(scopesJSON(object{
 			"name": "seeing", "protocol": "openid-connect",
 			"attributes": object{"include.in.token.scope": "true"},
 		}), object{
@@ -199,7 +199,7 @@ func TestRoles(t *testing.T) {
 				"spa": []object{{"client": "narrow", "roles": []string{"writer"}}},
 			},
 		}),
-			clientRep("narrow",
+			clientJSON("narrow",
 				object{"fullScopeAllowed": false, "defaultClientScopes": builtinDefaultScopes,
 					"optionalClientScopes": []string{"seeing"}}),
 		))
@@ -244,23 +244,23 @@ func TestRoles(t *testing.T) {
 // TestClientScopes records the claims that optional and custom client scopes add.
 func TestClientScopes(t *testing.T) {
 	run(t, "client-scopes", func(suite *testSuite) {
-		tenant := mapperRep("tenant", "oidc-hardcoded-claim-mapper", object{
+		tenant := mapperJSON("tenant", "oidc-hardcoded-claim-mapper", object{
 			"claim.name": "tenant", "claim.value": "acme", "jsonType.label": "String",
 			"access.token.claim": "true", "id.token.claim": "true",
 		})
-		scopeRep := func(name, includeInTokenScope string) object {
+		scopeJSON := func(name, includeInTokenScope string) object {
 			return object{"name": name, "protocol": "openid-connect",
 				"attributes":      object{"include.in.token.scope": includeInTokenScope},
 				"protocolMappers": []object{tenant}}
 		}
 		r := suite.addRealm(
-			realmRep(merge(unmanagedAttributes(),
-				scopesRep(scopeRep("tenant", "true"), scopeRep("quiet", "false"))),
-				clientRep("asked",
+			realmJSON(merge(unmanagedAttributes(),
+				scopesJSON(scopeJSON("tenant", "true"), scopeJSON("quiet", "false"))),
+				clientJSON("asked",
 					object{"defaultClientScopes": builtinDefaultScopes,
 						"optionalClientScopes": append([]string{"tenant", "quiet"},
 							builtinOptionalScopes...)}),
-				clientRep("always",
+				clientJSON("always",
 					object{"defaultClientScopes": append([]string{"tenant", "quiet"},
 						builtinDefaultScopes...)}),
 			))

@@ -10,13 +10,13 @@ import (
 // body.
 func TestClientAuthentication(t *testing.T) {
 	run(t, "client-authentication", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil,
-			clientRep("disabled", object{"enabled": false}),
-			clientRep("bearer", object{"bearerOnly": true}),
-			clientRep("odd id", object{"secret": "p@ss:w+rd%"}),
-			clientRep("plus", object{"secret": "a+b"}),
-			clientRep("secretless", object{"secret": nil}), // Keycloak generates a secret
-			clientRep("changing", nil),
+		r := suite.addRealm(realmJSON(nil,
+			clientJSON("disabled", object{"enabled": false}),
+			clientJSON("bearer", object{"bearerOnly": true}),
+			clientJSON("odd id", object{"secret": "p@ss:w+rd%"}),
+			clientJSON("plus", object{"secret": "a+b"}),
+			clientJSON("secretless", object{"secret": nil}), // Keycloak generates a secret
+			clientJSON("changing", nil),
 		))
 		// loginForm returns a password grant without client authentication.
 		loginForm := func(s *scenario) url.Values {
@@ -120,7 +120,7 @@ func TestClientAuthentication(t *testing.T) {
 // error the endpoint returns if a request has several errors.
 func TestTokenRequest(t *testing.T) {
 	run(t, "token-request", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil))
+		r := suite.addRealm(realmJSON(nil))
 		addRequest := func(name string, pairs ...string) {
 			suite.add(name, func(s *scenario) { s.record(s.token(r, form(pairs...))) })
 		}
@@ -173,7 +173,7 @@ func TestTokenRequest(t *testing.T) {
 // TestScope records which scopes a client may request, and which scopes it gets.
 func TestScope(t *testing.T) {
 	run(t, "scope", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil))
+		r := suite.addRealm(realmJSON(nil))
 		addRequest := func(name, scope string) {
 			suite.add(name, func(s *scenario) {
 				resp := s.token(r, passwordGrant(s.addUser(r, nil), "scope", scope))

@@ -57,10 +57,10 @@ func addCodePKCE(suite *testSuite, r *realm) {
 func TestCode_challenge(t *testing.T) {
 	run(t, "code-challenge", func(suite *testSuite) {
 		clientRequiringPKCE := func(id, method string) object {
-			return clientRep(id,
+			return clientJSON(id,
 				object{"attributes": object{"pkce.code.challenge.method": method}})
 		}
-		r := suite.addRealm(realmRep(nil,
+		r := suite.addRealm(realmJSON(nil,
 			clientRequiringPKCE("s256", "S256"), clientRequiringPKCE("plain", "plain")))
 		challenge := codeChallenge(codeVerifier)
 		for _, row := range []struct {

@@ -5,12 +5,12 @@ import "testing"
 // TestCode_refused records authorization requests that fail before the login page.
 func TestCode_refused(t *testing.T) {
 	run(t, "code-refused", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil,
-			clientRep("off", object{"enabled": false}),
-			clientRep("bearer", object{"bearerOnly": true}),
-			clientRep("no-code", object{"standardFlowEnabled": false}),
+		r := suite.addRealm(realmJSON(nil,
+			clientJSON("off", object{"enabled": false}),
+			clientJSON("bearer", object{"bearerOnly": true}),
+			clientJSON("no-code", object{"standardFlowEnabled": false}),
 		))
-		disabledRealm := suite.addRealm(realmRep(object{"enabled": false}))
+		disabledRealm := suite.addRealm(realmJSON(object{"enabled": false}))
 		suite.add("page for a browser", func(s *scenario) {
 			s.record(s.newBrowser().open(r.authURL("client_id", "nope")))
 		})
@@ -65,9 +65,9 @@ func TestCode_refused(t *testing.T) {
 func TestCode_redirects(t *testing.T) {
 	run(t, "code-redirects", func(suite *testSuite) {
 		clientWithURIs := func(id string, uris ...string) object {
-			return clientRep(id, object{"redirectUris": uris})
+			return clientJSON(id, object{"redirectUris": uris})
 		}
-		r := suite.addRealm(realmRep(nil,
+		r := suite.addRealm(realmJSON(nil,
 			clientWithURIs("exact", "http://app.test/cb", "http://app.test/other"),
 			clientWithURIs("wildcard", "http://app.test/a/*"),
 			merge(clientWithURIs("relative", "/cb/*"), object{"rootUrl": "http://rel.test"}),

@@ -15,8 +15,8 @@ import (
 // sign-on.
 func TestCode(t *testing.T) {
 	run(t, "code", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil, clientRep("other", nil)))
-		bruteForceRealm := suite.addRealm(realmRep(object{
+		r := suite.addRealm(realmJSON(nil, clientJSON("other", nil)))
+		bruteForceRealm := suite.addRealm(realmJSON(object{
 			"bruteForceProtected": true, "failureFactor": 3, "waitIncrementSeconds": 600,
 		}))
 		addCodePages(suite, r)
@@ -305,8 +305,8 @@ func (s *scenario) recordFormPost(page response) {
 // TestCode_exchange records token requests with a code.
 func TestCode_exchange(t *testing.T) {
 	run(t, "code-exchange", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(object{"revokeRefreshToken": true}, clientRep("other", nil)))
-		shortCodeRealm := suite.addRealm(realmRep(object{"accessCodeLifespan": 1}))
+		r := suite.addRealm(realmJSON(object{"revokeRefreshToken": true}, clientJSON("other", nil)))
+		shortCodeRealm := suite.addRealm(realmJSON(object{"accessCodeLifespan": 1}))
 		addCodeExchanges(suite, r)
 		addCodeFailures(suite, r, shortCodeRealm)
 		addCodePKCE(suite, r)

@@ -5,9 +5,9 @@ import "testing"
 // TestConsent records the consent page, and how consent is stored and revoked.
 func TestConsent(t *testing.T) {
 	run(t, "consent", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil,
-			clientRep("consent-client", object{"consentRequired": true}),
-			clientRep("named-consent-client",
+		r := suite.addRealm(realmJSON(nil,
+			clientJSON("consent-client", object{"consentRequired": true}),
+			clientJSON("named-consent-client",
 				object{"consentRequired": true, "name": "The Client"})))
 		consentClient := []string{"client_id", "consent-client"}
 		codeParams := func(redirect response) []string {

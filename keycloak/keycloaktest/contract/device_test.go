@@ -12,13 +12,13 @@ import (
 func TestDevice(t *testing.T) {
 	run(t, "device", func(suite *testSuite) {
 		deviceClient := func(id string, attributes object) object {
-			return clientRep(id,
+			return clientJSON(id,
 				object{
 					"attributes": merge(object{"oauth2.device.authorization.grant.enabled": "true"},
 						attributes),
 				})
 		}
-		r := suite.addRealm(realmRep(nil,
+		r := suite.addRealm(realmJSON(nil,
 			deviceClient("tv", nil),
 			deviceClient("quick", object{"oauth2.device.polling.interval": "1"}),
 			deviceClient("patient", object{"oauth2.device.polling.interval": "8"}),
@@ -29,7 +29,7 @@ func TestDevice(t *testing.T) {
 					"oauth2.device.polling.interval": "1"}),
 			merge(deviceClient("public", nil), object{"publicClient": true, "secret": nil}),
 		))
-		disabledRealm := suite.addRealm(realmRep(object{"enabled": false},
+		disabledRealm := suite.addRealm(realmJSON(object{"enabled": false},
 			deviceClient("tv", nil)))
 		addDeviceStarts(suite, r, disabledRealm)
 		addDevicePages(suite, r)

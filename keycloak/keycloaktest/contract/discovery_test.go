@@ -44,7 +44,7 @@ var partialLists = map[string][]string{
 func TestDiscovery(t *testing.T) {
 	run(t, "discovery", func(suite *testSuite) {
 		const path = "/.well-known/openid-configuration"
-		r := suite.addRealm(realmRep(nil))
+		r := suite.addRealm(realmJSON(nil))
 		suite.add("openid-configuration", func(s *scenario) {
 			resp := s.get(r.url(path))
 			s.recordHeaders(resp)
@@ -88,7 +88,7 @@ func TestDiscovery(t *testing.T) {
 			s.record(s.get(s.kc.baseURL() +
 				"/.well-known/oauth-authorization-server/realms/no-such-realm"))
 		})
-		acrRealm := suite.addRealm(acrRealmRep())
+		acrRealm := suite.addRealm(acrRealmJSON())
 		suite.add("acr values of the realm", func(s *scenario) {
 			s.recordFields(s.get(acrRealm.url(path)), "acr_values_supported", "scopes_supported")
 		})
@@ -98,12 +98,12 @@ func TestDiscovery(t *testing.T) {
 // TestCerts records the published key set.
 func TestCerts(t *testing.T) {
 	run(t, "certs", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil))
+		r := suite.addRealm(realmJSON(nil))
 		suite.add("certs of one key type", func(s *scenario) {
 			s.record(s.get(r.endpoint("/certs/rsa")))
 		})
 		suite.add("keys", func(s *scenario) {
-			r := s.importRealm(realmRep(generatedKeys))
+			r := s.importRealm(realmJSON(generatedKeys))
 			s.record(s.get(r.endpoint("/certs")))
 			keys := s.publishedKeys(r.url(""))
 			slices.SortFunc(keys, func(a, b jwk) int { return strings.Compare(b.Use, a.Use) })
@@ -128,7 +128,7 @@ func TestCerts(t *testing.T) {
 		})
 		suite.addForServer("keycloak", "a key given in the realm file", func(s *scenario) {
 			key := newSigningKey()
-			r := s.importRealm(realmRep(object{"components": object{keyProviderType: []object{{
+			r := s.importRealm(realmJSON(object{"components": object{keyProviderType: []object{{
 				"name": "given", "providerId": "rsa",
 				"config": object{"privateKey": []string{key.pem}, "priority": []string{"100"}},
 			}}}}))
@@ -150,7 +150,7 @@ func TestCerts(t *testing.T) {
 // TestRealmInfo records the realm info, which has the public key of the realm.
 func TestRealmInfo(t *testing.T) {
 	run(t, "realm-info", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil))
+		r := suite.addRealm(realmJSON(nil))
 		suite.add("info", func(s *scenario) { s.record(s.get(r.url(""))) })
 		suite.add("the public key is the signing key", func(s *scenario) {
 			tokens := s.login(s.addUser(r, nil))

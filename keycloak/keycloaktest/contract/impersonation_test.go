@@ -10,13 +10,13 @@ import (
 func TestImpersonation(t *testing.T) {
 	run(t, "impersonation", func(suite *testSuite) {
 		noteMapper := func(note, claim string) object {
-			return mapperRep(claim, "oidc-usersessionmodel-note-mapper",
+			return mapperJSON(claim, "oidc-usersessionmodel-note-mapper",
 				object{"user.session.note": note, "claim.name": claim, "jsonType.label": "String",
 					"access.token.claim": "true", "id.token.claim": "true"})
 		}
-		r := suite.addRealm(realmRep(nil,
-			clientRep("plain", object{"protocolMappers": []object{audienceMapper("plain")}}),
-			clientRep("acting", object{"protocolMappers": []object{audienceMapper("acting"),
+		r := suite.addRealm(realmJSON(nil,
+			clientJSON("plain", object{"protocolMappers": []object{audienceMapper("plain")}}),
+			clientJSON("acting", object{"protocolMappers": []object{audienceMapper("acting"),
 				noteMapper("IMPERSONATOR_ID", "act.sub"),
 				noteMapper("IMPERSONATOR_USERNAME", "actor")}})))
 		for _, client := range []string{"plain", "acting"} {

@@ -12,7 +12,7 @@ import (
 // TestImport records the defaults of a realm file, and which files an import rejects.
 func TestImport(t *testing.T) {
 	run(t, "import", func(suite *testSuite) {
-		userRep := func(name string, userFields object) object {
+		userJSON := func(name string, userFields object) object {
 			u := merge(object{
 				"username": name, "enabled": true, "email": name + "@example.com",
 				"firstName": "Test", "lastName": "User",
@@ -30,7 +30,7 @@ func TestImport(t *testing.T) {
 		// addLogins adds a realm with users, and for each user a scenario in which the user signs
 		// in.
 		addLogins := func(prefix string, settings object, list ...object) *realm {
-			r := suite.addRealm(realmRep(merge(settings, users(list...)),
+			r := suite.addRealm(realmJSON(merge(settings, users(list...)),
 				object{"clientId": "bare", "secret": "bare-secret"},
 				object{"clientId": "barest", "redirectUris": []string{callback}}))
 			for _, u := range list {
@@ -49,38 +49,38 @@ func TestImport(t *testing.T) {
 		// An ID must be unique in the whole server.
 		userID := "6f0e5a52-0000-4c1b-9f62-" + randomHex(12)
 		r := addLogins("user: ", nil,
-			userRep("usual", nil), userRep("In-Upper-Case", nil), userRep("ab", nil),
-			userRep("without-enabled", object{"enabled": nil}),
-			userRep("without-roles", object{"realmRoles": nil}),
-			userRep("with-a-temporary-password",
+			userJSON("usual", nil), userJSON("In-Upper-Case", nil), userJSON("ab", nil),
+			userJSON("without-enabled", object{"enabled": nil}),
+			userJSON("without-roles", object{"realmRoles": nil}),
+			userJSON("with-a-temporary-password",
 				object{
 					"credentials": []object{{"type": "password", "value": "secret",
 						"temporary": true}},
 				}),
-			userRep("with-a-required-action",
+			userJSON("with-a-required-action",
 				object{"requiredActions": []string{"UPDATE_PASSWORD"}}),
-			userRep("without-email", object{"email": nil}),
-			userRep("with-a-bad-email", object{"email": "nope"}),
-			userRep("without-first-name", object{"firstName": nil}),
-			userRep("without-last-name", object{"lastName": nil}),
-			userRep("with-unknown-roles", object{
+			userJSON("without-email", object{"email": nil}),
+			userJSON("with-a-bad-email", object{"email": "nope"}),
+			userJSON("without-first-name", object{"firstName": nil}),
+			userJSON("without-last-name", object{"lastName": nil}),
+			userJSON("with-unknown-roles", object{
 				"realmRoles":  []string{"default-roles-{realm}", "no-such-role"},
 				"clientRoles": object{"api": []string{"no-such-role"}, "spa": []string{"another"}},
 			}),
-			userRep("with-an-id", object{"id": userID}),
+			userJSON("with-an-id", object{"id": userID}),
 		)
 		addLogins("no required actions: ", object{"requiredActions": []object{}},
-			userRep("without-names", object{"email": nil, "firstName": nil, "lastName": nil}))
+			userJSON("without-names", object{"email": nil, "firstName": nil, "lastName": nil}))
 		addLogins("VERIFY_PROFILE is off: ", object{"requiredActions": []object{
 			{"alias": "VERIFY_PROFILE", "name": "Verify Profile", "providerId": "VERIFY_PROFILE",
 				"enabled": false, "defaultAction": false, "priority": 100, "config": object{}},
-		}}, userRep("without-names", object{"email": nil, "firstName": nil, "lastName": nil}))
+		}}, userJSON("without-names", object{"email": nil, "firstName": nil, "lastName": nil}))
 		groupRealm := addLogins("groups and a default role: ", object{
 			"groups":        []object{{"name": "staff", "subGroups": []object{{"name": "leads"}}}},
 			"defaultGroups": []string{"/staff"},
-			"clients": []object{clientRep("api",
+			"clients": []object{clientJSON("api",
 				object{
-					"protocolMappers": []object{mapperRep("groups", "oidc-group-membership-mapper",
+					"protocolMappers": []object{mapperJSON("groups", "oidc-group-membership-mapper",
 						merge(allTargets, object{"claim.name": "groups", "full.path": "true"}))},
 				})},
 			"defaultRole": object{"name": "default-roles-{realm}", "composite": true},
@@ -88,8 +88,8 @@ func TestImport(t *testing.T) {
 				{"name": "member"}, {"name": "default-roles-{realm}", "composite": true,
 					"composites": object{"realm": []string{"member"}}},
 			}},
-		}, userRep("of-the-file", object{"groups": []string{"/staff/leads"}}),
-			userRep("of-the-file-without-groups", nil))
+		}, userJSON("of-the-file", object{"groups": []string{"/staff/leads"}}),
+			userJSON("of-the-file-without-groups", nil))
 		suite.add("groups and a default role: added later", func(s *scenario) {
 			s.recordClaims(s.login(s.addUser(groupRealm, nil)),
 				"access_token", "groups", "realm_access")
@@ -115,21 +115,21 @@ func TestImport(t *testing.T) {
 			s.recordOutcome("code flow", s.newBrowser().open(r.authURL("client_id", "barest")))
 		})
 		suite.add("realm without enabled", func(s *scenario) {
-			r := s.importRealm(realmRep(object{"enabled": nil}))
+			r := s.importRealm(realmJSON(object{"enabled": nil}))
 			s.recordOutcome("token", s.token(r, clientForm("api")))
 		})
 		suite.add("attributes not in the profile", func(s *scenario) {
 			attributes := object{"text": []string{"a text"}, "phoneNumber": []string{"+44"},
 				"locale": []string{"en"}}
-			mapper := mapperRep("text", "oidc-usermodel-attribute-mapper",
+			mapper := mapperJSON("text", "oidc-usermodel-attribute-mapper",
 				merge(allTargets,
 					object{"claim.name": "text", "user.attribute": "text",
 						"jsonType.label": "String"}))
 			for _, profile := range []object{nil, unmanagedAttributes()} {
 				r := s.importRealm(
-					realmRep(merge(profile,
-						users(userRep("ann", object{"attributes": attributes}))),
-						clientRep("mapped", object{"protocolMappers": []object{mapper}})))
+					realmJSON(merge(profile,
+						users(userJSON("ann", object{"attributes": attributes}))),
+						clientJSON("mapped", object{"protocolMappers": []object{mapper}})))
 				for _, u := range []*user{importedUser(r, "ann"),
 					s.addUser(r, object{"attributes": attributes})} {
 					s.recordClaims(s.login(u, "client_id", "mapped", "client_secret",
@@ -139,7 +139,7 @@ func TestImport(t *testing.T) {
 			}
 		})
 		suite.add("service account listed", func(s *scenario) {
-			r := s.importRealm(realmRep(object{
+			r := s.importRealm(realmJSON(object{
 				"roles": object{"realm": []object{{"name": "worker"}}},
 				"users": []object{{"username": "service-account-service", "enabled": true,
 					"serviceAccountClientId": "service", "realmRoles": []string{"worker"}}},
@@ -158,7 +158,7 @@ func TestImport(t *testing.T) {
 
 		addImport := func(name string, settings object) {
 			suite.add(name, func(s *scenario) {
-				_, err := s.tryImport(realmRep(settings))
+				_, err := s.tryImport(realmJSON(settings))
 				if err != nil && !errors.As(err, new(*importError)) {
 					s.Fatal(err)
 				}
@@ -167,21 +167,21 @@ func TestImport(t *testing.T) {
 		}
 		clients := func(list ...object) object { return object{"clients": list} }
 		addImport("unknown client in clientRoles",
-			users(userRep("ann", object{"clientRoles": object{"nobody": []string{"reader"}}})))
-		addImport("unknown group", users(userRep("ann", object{"groups": []string{"/nowhere"}})))
+			users(userJSON("ann", object{"clientRoles": object{"nobody": []string{"reader"}}})))
+		addImport("unknown group", users(userJSON("ann", object{"groups": []string{"/nowhere"}})))
 		addImport("password violates the policy",
-			merge(users(userRep("ann", nil)), object{"passwordPolicy": "length(8)"}))
+			merge(users(userJSON("ann", nil)), object{"passwordPolicy": "length(8)"}))
 		addImport("unknown member", object{"colour": "blue"})
 		addImport("duplicate e-mail",
-			users(userRep("ann", nil), userRep("bob", object{"email": "ann@example.com"})))
-		addImport("duplicate client ID", clients(clientRep("api", nil), clientRep("api", nil)))
+			users(userJSON("ann", nil), userJSON("bob", object{"email": "ann@example.com"})))
+		addImport("duplicate client ID", clients(clientJSON("api", nil), clientJSON("api", nil)))
 		addImport("bad redirect URI",
-			clients(clientRep("api", object{"redirectUris": []string{"not a uri"}})))
+			clients(clientJSON("api", object{"redirectUris": []string{"not a uri"}})))
 		addImport("unknown default scope and role, redirect URI of any host", merge(
-			users(userRep("ann", object{"realmRoles": []string{"no-such-role"}})),
+			users(userJSON("ann", object{"realmRoles": []string{"no-such-role"}})),
 			clients(
-				clientRep("scoped", object{"defaultClientScopes": []string{"no-such-scope"}}),
-				clientRep("redirected", object{"redirectUris": []string{"http://*"}}),
+				clientJSON("scoped", object{"defaultClientScopes": []string{"no-such-scope"}}),
+				clientJSON("redirected", object{"redirectUris": []string{"http://*"}}),
 			)))
 	})
 }
@@ -199,13 +199,14 @@ func TestImport_scopes(t *testing.T) {
 	run(t, "import-scopes", func(suite *testSuite) {
 		tenant := object{"name": "tenant", "protocol": "openid-connect",
 			"protocolMappers": []object{
-				mapperRep("tenant", "oidc-hardcoded-claim-mapper",
+				mapperJSON("tenant", "oidc-hardcoded-claim-mapper",
 					merge(allTargets,
 						object{"claim.name": "tenant", "claim.value": "acme",
 							"jsonType.label": "String"})),
 			}}
-		addScopes := func(name string, rep object, requestedScopes []string, client string) {
-			r := suite.addRealm(rep)
+		addScopes := func(name string, representation object, requestedScopes []string,
+			client string) {
+			r := suite.addRealm(representation)
 			suite.add(name, func(s *scenario) {
 				u := s.addUser(r, nil)
 				resp := s.login(u, clientParams(client)...)
@@ -245,19 +246,19 @@ func TestImport_scopes(t *testing.T) {
 			},
 		}
 		for _, name := range sortedKeys(settingsByName) {
-			addScopes(name, realmRep(settingsByName[name]), requestedScopes, "api")
+			addScopes(name, realmJSON(settingsByName[name]), requestedScopes, "api")
 		}
-		clientScopesRep := realmRep(nil,
-			clientRep("default-scopes",
+		clientScopesJSON := realmJSON(nil,
+			clientJSON("default-scopes",
 				object{"defaultClientScopes": []string{"profile", "email"}}),
-			clientRep("default-scopes-one-unknown",
+			clientJSON("default-scopes-one-unknown",
 				object{"defaultClientScopes": []string{"basic", "no-such-scope"}}),
-			clientRep("optional-scopes", object{"optionalClientScopes": []string{"phone"}}),
-			clientRep("no-default-scopes", object{"defaultClientScopes": []string{}}),
+			clientJSON("optional-scopes", object{"optionalClientScopes": []string{"phone"}}),
+			clientJSON("no-default-scopes", object{"defaultClientScopes": []string{}}),
 		)
 		for _, client := range []string{"default-scopes", "default-scopes-one-unknown",
 			"optional-scopes", "no-default-scopes"} {
-			addScopes("client's "+client, clientScopesRep, requestedScopes, client)
+			addScopes("client's "+client, clientScopesJSON, requestedScopes, client)
 		}
 	})
 }

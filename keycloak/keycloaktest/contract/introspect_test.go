@@ -8,29 +8,29 @@ import (
 // TestIntrospect records token introspection (RFC 7662).
 func TestIntrospect(t *testing.T) {
 	run(t, "introspect", func(suite *testSuite) {
-		groupsMapper := mapperRep("groups", "oidc-group-membership-mapper", object{
+		groupsMapper := mapperJSON("groups", "oidc-group-membership-mapper", object{
 			"claim.name": "groups", "full.path": "true", "access.token.claim": "true",
 			"introspection.token.claim": "true"})
-		serverClient := clientRep("server",
+		serverClient := clientJSON("server",
 			object{"protocolMappers": []object{audienceMapper("server"), groupsMapper}})
-		r := suite.addRealm(realmRep(object{
+		r := suite.addRealm(realmJSON(object{
 			"revokeRefreshToken": true,
 			"groups":             []object{{"name": "staff"}},
 			"roles":              object{"realm": []object{{"name": "clerk"}}},
 		}, serverClient,
-			clientRep("lightweight", object{
+			clientJSON("lightweight", object{
 				"attributes": object{"client.use.lightweight.access.token.enabled": "true"},
 				"protocolMappers": []object{audienceMapper("lightweight"),
 					audienceMapper("server")},
 			}),
-			clientRep("brief", object{
+			clientJSON("brief", object{
 				"attributes":      object{"access.token.lifespan": "10"},
 				"protocolMappers": []object{audienceMapper("brief")},
 			}),
-			clientRep("robot",
+			clientJSON("robot",
 				object{"serviceAccountsEnabled": true,
 					"protocolMappers": []object{audienceMapper("robot")}}),
-			clientRep("bearer", object{"bearerOnly": true}),
+			clientJSON("bearer", object{"bearerOnly": true}),
 		))
 		creds := clientParams("server")
 		addIntrospectTokens(suite, r, creds)

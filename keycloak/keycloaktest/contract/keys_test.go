@@ -8,8 +8,8 @@ import (
 // TestKeys records which tokens stay valid after keys are added, disabled and removed.
 func TestKeys(t *testing.T) {
 	run(t, "keys", func(suite *testSuite) {
-		rep := realmRep(nil,
-			clientRep("server", object{"protocolMappers": []object{audienceMapper("server")}}))
+		representation := realmJSON(nil,
+			clientJSON("server", object{"protocolMappers": []object{audienceMapper("server")}}))
 		creds := clientParams("server")
 		newerKey := keyProvider{name: "newer", provider: "rsa-generated",
 			config: map[string]string{"priority": "200"}}
@@ -30,7 +30,7 @@ func TestKeys(t *testing.T) {
 			}
 		}
 		suite.add("newer key", func(s *scenario) {
-			r := s.importRealm(rep)
+			r := s.importRealm(representation)
 			tokens := s.login(s.addUser(r, nil), creds...)
 			oldPublicKey := s.get(r.url("")).field("public_key")
 			s.addKey(r, newerKey)
@@ -40,7 +40,7 @@ func TestKeys(t *testing.T) {
 			recordTokens(s, r, tokens)
 		})
 		suite.add("key of lower priority", func(s *scenario) {
-			r := s.importRealm(rep)
+			r := s.importRealm(representation)
 			tokens := s.login(s.addUser(r, nil), creds...)
 			s.addKey(r,
 				keyProvider{name: "older", provider: "rsa-generated",
@@ -51,7 +51,7 @@ func TestKeys(t *testing.T) {
 		addReplacedKey := func(name string,
 			retire func(s *scenario, r *realm, oldKey keyProvider)) {
 			suite.add(name, func(s *scenario) {
-				r := s.importRealm(rep)
+				r := s.importRealm(representation)
 				tokens := s.login(s.addUser(r, nil), creds...)
 				oldKey := s.keyProvider(r, "given")
 				s.addKey(r, newerKey)
@@ -72,14 +72,14 @@ func TestKeys(t *testing.T) {
 			s.must(s.kc.removeKeyProvider(r.name, oldKey.id))
 		})
 		suite.add("last key is removed", func(s *scenario) {
-			r := s.importRealm(rep)
+			r := s.importRealm(representation)
 			tokens := s.login(s.addUser(r, nil), creds...)
 			s.must(s.kc.removeKeyProvider(r.name, s.keyProvider(r, "given").id))
 			recordTokens(s, r, tokens)
 			s.recordKeys(r)
 		})
 		suite.add("hint signed by a removed key", func(s *scenario) {
-			r := s.importRealm(rep)
+			r := s.importRealm(representation)
 			tokens := s.login(s.addUser(r, nil), creds...)
 			s.addKey(r, newerKey)
 			s.must(s.kc.removeKeyProvider(r.name, s.keyProvider(r, "given").id))
@@ -87,7 +87,7 @@ func TestKeys(t *testing.T) {
 				s.newBrowser().open(r.logoutURL("id_token_hint", tokens.field("id_token"))))
 		})
 		suite.add("HMAC key is removed", func(s *scenario) {
-			r := s.importRealm(rep)
+			r := s.importRealm(representation)
 			u := s.addUser(r, nil)
 			b := s.newBrowser()
 			code := b.login(u, "client_id", "server").redirectQuery().Get("code")
@@ -105,7 +105,7 @@ func TestKeys(t *testing.T) {
 			s.recordProviders(r)
 		})
 		suite.add("newer HMAC key", func(s *scenario) {
-			r := s.importRealm(rep)
+			r := s.importRealm(representation)
 			tokens := s.login(s.addUser(r, nil), creds...)
 			s.addKey(r,
 				keyProvider{name: "newer", provider: "hmac-generated",
@@ -118,7 +118,7 @@ func TestKeys(t *testing.T) {
 			{"PS256", "rsa-generated", "algorithm", "PS256"},
 		} {
 			suite.add("client that wants "+row.alg, func(s *scenario) {
-				r := s.importRealm(rep)
+				r := s.importRealm(representation)
 				u := s.addUser(r, nil)
 				s.addKey(r,
 					keyProvider{name: "curve", provider: row.provider,
@@ -134,7 +134,7 @@ func TestKeys(t *testing.T) {
 			})
 		}
 		suite.add("client that wants ES256, without a key for it", func(s *scenario) {
-			r := s.importRealm(rep)
+			r := s.importRealm(representation)
 			r.patchClient(s, "server",
 				object{"attributes": object{"access.token.signed.response.alg": "ES256"}})
 			tokens := s.login(s.addUser(r, nil), creds...)

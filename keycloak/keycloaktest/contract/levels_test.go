@@ -12,9 +12,10 @@ type loaLevel struct {
 	form          string // the authenticator of the form
 }
 
-// loaRealmRep returns a realm whose browser flow has levels of authentication, as in the chapter on
-// step-up authentication of Keycloak's documentation. It names the levels 1 and 2 silver and gold.
-func loaRealmRep(levels []loaLevel, clients ...object) object {
+// loaRealmJSON returns a realm whose browser flow has levels of authentication, as in the chapter
+// on step-up authentication of Keycloak's documentation. It names the levels 1 and 2 silver and
+// gold.
+func loaRealmJSON(levels []loaLevel, clients ...object) object {
 	flows := []object{
 		{"alias": "step-up", "providerId": "basic-flow", "topLevel": true,
 			"authenticationExecutions": []object{
@@ -41,7 +42,7 @@ func loaRealmRep(levels []loaLevel, clients ...object) object {
 	}
 	flows = append(flows, object{"alias": "step-up forms", "providerId": "basic-flow",
 		"topLevel": false, "authenticationExecutions": subflows})
-	return realmRep(object{
+	return realmJSON(object{
 		"browserFlow": "step-up", "authenticationFlows": flows, "authenticatorConfig": configs,
 		"attributes": object{"acr.loa.map": `{"silver":"1","gold":"2"}`},
 	}, clients...)
@@ -86,17 +87,17 @@ func (s *scenario) recordACR(r *realm, step string, resp response, pairs ...stri
 // TestLevelOfAuthentication records step-up authentication in a browser.
 func TestLevelOfAuthentication(t *testing.T) {
 	run(t, "level-of-authentication", func(suite *testSuite) {
-		r := suite.addRealm(loaRealmRep([]loaLevel{
+		r := suite.addRealm(loaRealmJSON([]loaLevel{
 			{1, 36000, "auth-username-password-form"}, {2, 0, "auth-otp-form"},
-		}, clientRep("tv", object{"attributes": object{
+		}, clientJSON("tv", object{"attributes": object{
 			"oauth2.device.authorization.grant.enabled": "true"}}),
-			clientRep("named", object{"attributes": object{
+			clientJSON("named", object{"attributes": object{
 				"acr.loa.map": `{"base":"0","weak":"1","strong":"2"}`}}),
-			clientRep("sparse", object{"attributes": object{"acr.loa.map": `{"only":"1"}`}}),
-			clientRep("default-gold", object{"attributes": object{"default.acr.values": "gold"}}),
-			clientRep("defaults", object{"attributes": object{
+			clientJSON("sparse", object{"attributes": object{"acr.loa.map": `{"only":"1"}`}}),
+			clientJSON("default-gold", object{"attributes": object{"default.acr.values": "gold"}}),
+			clientJSON("defaults", object{"attributes": object{
 				"default.acr.values": "gold##silver"}}),
-			clientRep("at-least-gold", object{"attributes": object{"minimum.acr.value": "gold"}})))
+			clientJSON("at-least-gold", object{"attributes": object{"minimum.acr.value": "gold"}})))
 		addLoALogins(suite, r)
 		addLoAStepUp(suite, r)
 		addLoARequests(suite, r)
@@ -344,7 +345,7 @@ func addLoARequests(suite *testSuite, r *realm) {
 // addLoAMaxAge adds scenarios in which levels expire. The realm has three levels; two of them ask
 // for a password.
 func addLoAMaxAge(suite *testSuite) {
-	r := suite.addRealm(loaRealmRep([]loaLevel{
+	r := suite.addRealm(loaRealmJSON([]loaLevel{
 		{1, 36000, "auth-username-password-form"}, {2, 4, "auth-password-form"},
 		{3, 300, "auth-otp-form"},
 	}))
@@ -425,7 +426,7 @@ func addLoAMaxAge(suite *testSuite) {
 		s.recordACR(r, "level 3", page)
 		s.recordACR(r, "then", b.submit(page, "password", "secret"))
 	})
-	expiring := suite.addRealm(loaRealmRep([]loaLevel{
+	expiring := suite.addRealm(loaRealmJSON([]loaLevel{
 		{1, 3, "auth-username-password-form"}, {2, 300, "auth-password-form"},
 	}))
 	suite.add("level 1 expires", func(s *scenario) {

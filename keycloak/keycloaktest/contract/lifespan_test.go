@@ -14,8 +14,8 @@ func TestLifespans(t *testing.T) {
 		for _, setting := range []string{"clientSessionIdleTimeout", "clientSessionMaxLifespan"} {
 			suite.add(setting+" longer than the session's", func(s *scenario) {
 				r := s.importRealm(
-					realmRep(object{"ssoSessionIdleTimeout": 100, "ssoSessionMaxLifespan": 200,
-						setting: 9000}, clientRep("app", nil)))
+					realmJSON(object{"ssoSessionIdleTimeout": 100, "ssoSessionMaxLifespan": 200,
+						setting: 9000}, clientJSON("app", nil)))
 				s.recordLifespans("login", s.login(s.addUser(r, nil), creds...))
 			})
 		}
@@ -28,7 +28,8 @@ func TestLifespans(t *testing.T) {
 // settings. All rows share one realm, because importing a realm for each row would take seconds.
 func addLifespanRows(suite *testSuite, creds []string) {
 	suite.add("settings and tokens", func(s *scenario) {
-		r := s.importRealm(realmRep(nil, clientRep("app", object{"serviceAccountsEnabled": true})))
+		r := s.importRealm(realmJSON(nil,
+			clientJSON("app", object{"serviceAccountsEnabled": true})))
 		u := s.addUser(r, nil)
 		maxLifespan := object{
 			"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 5000,
@@ -162,12 +163,12 @@ func addLifespanExpiry(suite *testSuite, creds []string) {
 	const lifespan = 14 * time.Second
 	// untilExpired is longer than the lifespan, because Keycloak counts whole seconds.
 	const untilExpired = lifespan + 1500*time.Millisecond
-	idleRealm := suite.addRealm(realmRep(object{"ssoSessionIdleTimeout": 14},
-		clientRep("app", nil)))
-	maxRealm := suite.addRealm(realmRep(object{"ssoSessionMaxLifespan": 14},
-		clientRep("app", nil)))
-	clientIdleRealm := suite.addRealm(realmRep(nil,
-		clientRep("app", object{"attributes": object{"client.session.idle.timeout": "14"}})))
+	idleRealm := suite.addRealm(realmJSON(object{"ssoSessionIdleTimeout": 14},
+		clientJSON("app", nil)))
+	maxRealm := suite.addRealm(realmJSON(object{"ssoSessionMaxLifespan": 14},
+		clientJSON("app", nil)))
+	clientIdleRealm := suite.addRealm(realmJSON(nil,
+		clientJSON("app", object{"attributes": object{"client.session.idle.timeout": "14"}})))
 	recordExpired := func(s *scenario, r *realm, b *browser, tokens response) {
 		s.recordOutcome("userinfo", s.userinfo(r, tokens))
 		s.recordOutcome("refresh", s.refresh(r, tokens, creds...))
@@ -181,8 +182,8 @@ func addLifespanExpiry(suite *testSuite, creds []string) {
 				creds...)).mustOK()
 	}
 	addOfflineRealm := func(setting object, attributes object) *realm {
-		return suite.addRealm(realmRep(setting,
-			clientRep("app", object{"attributes": attributes})))
+		return suite.addRealm(realmJSON(setting,
+			clientJSON("app", object{"attributes": attributes})))
 	}
 	offlineIdleRealm := addOfflineRealm(object{"offlineSessionIdleTimeout": 14}, nil)
 	offlineClientIdleRealm := addOfflineRealm(nil,
@@ -236,8 +237,8 @@ func addLifespanExpiry(suite *testSuite, creds []string) {
 			}
 		})
 	}
-	shortTokenRealm := suite.addRealm(realmRep(object{"accessTokenLifespan": 14},
-		clientRep("app", nil)))
+	shortTokenRealm := suite.addRealm(realmJSON(object{"accessTokenLifespan": 14},
+		clientJSON("app", nil)))
 	addAroundExpiry("the second when an access token expires", shortTokenRealm,
 		func(s *scenario, tokens response, step string) {
 			s.recordOutcome(step, s.userinfo(shortTokenRealm, tokens))
@@ -317,7 +318,7 @@ func addLifespanExpiry(suite *testSuite, creds []string) {
 
 // addLifespanChanges adds scenarios in which a setting is reduced after the tokens were issued.
 func addLifespanChanges(suite *testSuite, creds []string) {
-	rep := realmRep(nil, clientRep("app", nil))
+	representation := realmJSON(nil, clientJSON("app", nil))
 	for _, row := range []struct{ name, setting string }{
 		{"idle timeout of the session reduced", "ssoSessionIdleTimeout"},
 		{"max lifespan of the session reduced", "ssoSessionMaxLifespan"},
@@ -325,7 +326,7 @@ func addLifespanChanges(suite *testSuite, creds []string) {
 		{"max lifespan of the client session reduced", "clientSessionMaxLifespan"},
 	} {
 		suite.add(row.name, func(s *scenario) {
-			r := s.importRealm(rep)
+			r := s.importRealm(representation)
 			u := s.addUser(r, nil)
 			b := s.newBrowser()
 			tokens := s.token(r,

@@ -11,9 +11,9 @@ import (
 // end_session_endpoint.
 func TestLogout(t *testing.T) {
 	run(t, "logout", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(object{"revokeRefreshToken": true},
-			clientRep("other", nil),
-			clientRep("brief",
+		r := suite.addRealm(realmJSON(object{"revokeRefreshToken": true},
+			clientJSON("other", nil),
+			clientJSON("brief",
 				object{"attributes": object{"access.token.lifespan": "1",
 					"client.session.idle.timeout": "1"}}),
 			logoutClient("listed",
@@ -29,7 +29,7 @@ func TestLogout(t *testing.T) {
 
 // logoutClient returns a client with these attributes for a realm file.
 func logoutClient(id string, attributes object) object {
-	return clientRep(id, object{"attributes": attributes})
+	return clientJSON(id, object{"attributes": attributes})
 }
 
 // logout sends a client's logout request with a refresh token. Pairs override parameters.

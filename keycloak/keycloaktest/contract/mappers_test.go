@@ -39,20 +39,20 @@ var allTargets = object{"access.token.claim": "true", "id.token.claim": "true",
 func TestMappers(t *testing.T) {
 	run(t, "mappers", func(suite *testSuite) {
 		attributeClaim := func(claim, attributeName, jsonType string, extraConfig object) object {
-			return mapperRep(claim, "oidc-usermodel-attribute-mapper",
+			return mapperJSON(claim, "oidc-usermodel-attribute-mapper",
 				merge(merge(allTargets, object{
 					"claim.name": claim, "user.attribute": attributeName,
 					"jsonType.label": jsonType,
 				}), extraConfig))
 		}
 		hardcodedClaim := func(claim, value, jsonType string) object {
-			return mapperRep(claim, "oidc-hardcoded-claim-mapper",
+			return mapperJSON(claim, "oidc-hardcoded-claim-mapper",
 				merge(allTargets,
 					object{"claim.name": claim, "claim.value": value,
 						"jsonType.label": jsonType}))
 		}
 		propertyClaim := func(claim, propertyName string) object {
-			return mapperRep(claim, "oidc-usermodel-property-mapper",
+			return mapperJSON(claim, "oidc-usermodel-property-mapper",
 				merge(allTargets,
 					object{"claim.name": claim, "user.attribute": propertyName,
 						"jsonType.label": "String"}))
@@ -67,21 +67,21 @@ func TestMappers(t *testing.T) {
 			return targets
 		}
 		realmRolesClaim := func(claim string, extraConfig object) object {
-			return mapperRep(claim, "oidc-usermodel-realm-role-mapper",
+			return mapperJSON(claim, "oidc-usermodel-realm-role-mapper",
 				merge(merge(allTargets, object{"claim.name": claim, "jsonType.label": "String"}),
 					extraConfig))
 		}
 		clientRolesClaim := func(claim string, extraConfig object) object {
-			return mapperRep(claim, "oidc-usermodel-client-role-mapper",
+			return mapperJSON(claim, "oidc-usermodel-client-role-mapper",
 				merge(merge(allTargets, object{"claim.name": claim, "jsonType.label": "String"}),
 					extraConfig))
 		}
 		groupsClaim := func(claim string, extraConfig object) object {
-			return mapperRep(claim, "oidc-group-membership-mapper",
+			return mapperJSON(claim, "oidc-group-membership-mapper",
 				merge(merge(allTargets, object{"claim.name": claim}), extraConfig))
 		}
 		sessionNoteClaim := func(claim, noteName, jsonType string) object {
-			return mapperRep(claim, "oidc-usersessionmodel-note-mapper",
+			return mapperJSON(claim, "oidc-usersessionmodel-note-mapper",
 				merge(allTargets,
 					object{"claim.name": claim, "user.session.note": noteName,
 						"jsonType.label": jsonType}))
@@ -127,7 +127,7 @@ func TestMappers(t *testing.T) {
 					attributeClaim("c2", "text", "String", onlyTarget("id.token.claim")),
 					attributeClaim("c3", "text", "String", onlyTarget("userinfo.token.claim")),
 					attributeClaim("c4", "text", "String", onlyTarget("")),
-					mapperRep("c5", "oidc-usermodel-attribute-mapper",
+					mapperJSON("c5", "oidc-usermodel-attribute-mapper",
 						object{"claim.name": "c5", "user.attribute": "text",
 							"jsonType.label": "String"})}, nil},
 			// A mapper for a missing attribute writes no claim, and some of Keycloak's own claims
@@ -152,13 +152,13 @@ func TestMappers(t *testing.T) {
 						"JSON"),
 					hardcodedClaim("nest.fixed", "x", "String")},
 				[]string{"c1", "c2", "c3", "c4", "nest"}},
-			{"hardcoded-roles", []object{mapperRep("r1", "oidc-hardcoded-role-mapper",
+			{"hardcoded-roles", []object{mapperJSON("r1", "oidc-hardcoded-role-mapper",
 				object{"role": "given"}),
-				mapperRep("r2", "oidc-hardcoded-role-mapper", object{"role": "spa.reader"})},
+				mapperJSON("r2", "oidc-hardcoded-role-mapper", object{"role": "spa.reader"})},
 				[]string{"realm_access", "resource_access", "aud"}},
-			{"renamed-roles", []object{mapperRep("r1", "oidc-role-name-mapper",
+			{"renamed-roles", []object{mapperJSON("r1", "oidc-role-name-mapper",
 				object{"role": "worker", "new.role.name": "renamed"}),
-				mapperRep("r2", "oidc-role-name-mapper",
+				mapperJSON("r2", "oidc-role-name-mapper",
 					object{"role": "spa.writer", "new.role.name": "renamed-writer"})},
 				[]string{"realm_access", "resource_access"}},
 			{"realm-roles", []object{realmRolesClaim("c1", multivalued),
@@ -178,14 +178,14 @@ func TestMappers(t *testing.T) {
 				[]string{"c1", "c2", "c3", "c4", "by"}},
 			{"groups", []object{groupsClaim("c1", object{"full.path": "true"}),
 				groupsClaim("c2", object{"full.path": "false"}), groupsClaim("c3", nil)}, nil},
-			{"full-name", []object{mapperRep("c1", "oidc-full-name-mapper", allTargets)},
+			{"full-name", []object{mapperJSON("c1", "oidc-full-name-mapper", allTargets)},
 				[]string{"name"}},
 			{"session-notes", []object{sessionNoteClaim("c1", "clientId", "String"),
 				sessionNoteClaim("auth_time", "AUTH_TIME", "long"), sessionNoteClaim("c3",
 					"missing", "String")}, nil},
 		}
 		unknownMapper := mapperCase{"unknown-mapper",
-			[]object{mapperRep("c1", "oidc-no-such-mapper", allTargets),
+			[]object{mapperJSON("c1", "oidc-no-such-mapper", allTargets),
 				attributeClaim("c2", "text", "String", nil)}, nil}
 		// Keycloak ignores an unknown mapper. The fake rejects the file.
 		if suite.kc.name() == "keycloak" {
@@ -195,9 +195,9 @@ func TestMappers(t *testing.T) {
 		}
 		var clients []object
 		for _, c := range cases {
-			clients = append(clients, clientRep(c.client, object{"protocolMappers": c.mappers}))
+			clients = append(clients, clientJSON(c.client, object{"protocolMappers": c.mappers}))
 		}
-		r := suite.addRealm(realmRep(merge(unmanagedAttributes(), object{
+		r := suite.addRealm(realmJSON(merge(unmanagedAttributes(), object{
 			"roles": object{
 				"realm":  []object{{"name": "given"}, {"name": "worker"}},
 				"client": object{"spa": []object{{"name": "reader"}, {"name": "writer"}}},
@@ -243,10 +243,10 @@ func TestMappers(t *testing.T) {
 	})
 }
 
-// scopesRep returns the part of a realm file that adds client scopes. It also lists Keycloak's
+// scopesJSON returns the part of a realm file that adds client scopes. It also lists Keycloak's
 // built-in scopes and the default scopes of clients, because a file that lists client scopes
 // replaces them.
-func scopesRep(scopes ...object) object {
+func scopesJSON(scopes ...object) object {
 	return object{
 		"clientScopes":                append(builtinScopes(), scopes...),
 		"defaultDefaultClientScopes":  builtinDefaultScopes,
@@ -257,68 +257,68 @@ func scopesRep(scopes ...object) object {
 // builtinScopes returns the parts of Keycloak's built-in client scopes that these tests use.
 func builtinScopes() []object {
 	attributeClaim := func(claim, attributeName string) object {
-		return mapperRep(claim, "oidc-usermodel-attribute-mapper",
+		return mapperJSON(claim, "oidc-usermodel-attribute-mapper",
 			merge(allTargets,
 				object{"claim.name": claim, "user.attribute": attributeName,
 					"jsonType.label": "String"}))
 	}
 	booleanClaim := func(claim, mapperType, attributeName string) object {
-		return mapperRep(claim, mapperType,
+		return mapperJSON(claim, mapperType,
 			merge(allTargets,
 				object{"claim.name": claim, "user.attribute": attributeName,
 					"jsonType.label": "boolean"}))
 	}
 	return []object{
-		scopeRep("basic", "false",
-			mapperRep("sub", "oidc-sub-mapper", object{"access.token.claim": "true"}),
-			mapperRep("auth_time", "oidc-usersessionmodel-note-mapper",
+		scopeJSON("basic", "false",
+			mapperJSON("sub", "oidc-sub-mapper", object{"access.token.claim": "true"}),
+			mapperJSON("auth_time", "oidc-usersessionmodel-note-mapper",
 				merge(allTargets,
 					object{"claim.name": "auth_time", "user.session.note": "AUTH_TIME",
 						"jsonType.label": "long"}))),
-		scopeRep("acr", "false",
-			mapperRep("acr loa level", "oidc-acr-mapper",
+		scopeJSON("acr", "false",
+			mapperJSON("acr loa level", "oidc-acr-mapper",
 				object{"id.token.claim": "true", "access.token.claim": "true"})),
-		scopeRep("web-origins", "false",
-			mapperRep("allowed web origins", "oidc-allowed-origins-mapper",
+		scopeJSON("web-origins", "false",
+			mapperJSON("allowed web origins", "oidc-allowed-origins-mapper",
 				object{"access.token.claim": "true"})),
-		scopeRep("roles", "false",
-			mapperRep("realm roles", "oidc-usermodel-realm-role-mapper",
+		scopeJSON("roles", "false",
+			mapperJSON("realm roles", "oidc-usermodel-realm-role-mapper",
 				object{"claim.name": "realm_access.roles", "jsonType.label": "String",
 					"multivalued": "true", "access.token.claim": "true"}),
-			mapperRep("client roles", "oidc-usermodel-client-role-mapper",
+			mapperJSON("client roles", "oidc-usermodel-client-role-mapper",
 				object{"claim.name": "resource_access.${client_id}.roles",
 					"jsonType.label": "String", "multivalued": "true",
 					"access.token.claim": "true"}),
-			mapperRep("audience resolve", "oidc-audience-resolve-mapper",
+			mapperJSON("audience resolve", "oidc-audience-resolve-mapper",
 				object{"access.token.claim": "true"})),
-		scopeRep("profile", "true", mapperRep("full name", "oidc-full-name-mapper", allTargets),
+		scopeJSON("profile", "true", mapperJSON("full name", "oidc-full-name-mapper", allTargets),
 			attributeClaim("given_name", "firstName"), attributeClaim("family_name", "lastName"),
 			attributeClaim("preferred_username", "username"),
 			attributeClaim("nickname", "nickname"), attributeClaim("website", "website"),
 			attributeClaim("locale", "locale")),
-		scopeRep("email", "true", attributeClaim("email", "email"),
+		scopeJSON("email", "true", attributeClaim("email", "email"),
 			booleanClaim("email_verified", "oidc-usermodel-property-mapper", "emailVerified")),
-		scopeRep("address", "true",
-			mapperRep("address", "oidc-address-mapper", merge(allTargets, object{
+		scopeJSON("address", "true",
+			mapperJSON("address", "oidc-address-mapper", merge(allTargets, object{
 				"user.attribute.street": "street", "user.attribute.locality": "locality",
 				"user.attribute.postal_code": "postal_code",
 				"user.attribute.country":     "country", "user.attribute.region": "region",
 				"user.attribute.formatted": "formatted",
 			}))),
-		scopeRep("phone", "true", attributeClaim("phone_number", "phoneNumber"),
+		scopeJSON("phone", "true", attributeClaim("phone_number", "phoneNumber"),
 			booleanClaim("phone_number_verified", "oidc-usermodel-attribute-mapper",
 				"phoneNumberVerified")),
-		scopeRep("microprofile-jwt", "true", attributeClaim("upn", "username"),
-			mapperRep("groups", "oidc-usermodel-realm-role-mapper",
+		scopeJSON("microprofile-jwt", "true", attributeClaim("upn", "username"),
+			mapperJSON("groups", "oidc-usermodel-realm-role-mapper",
 				merge(allTargets,
 					object{"claim.name": "groups", "jsonType.label": "String",
 						"multivalued": "true"}))),
-		scopeRep("offline_access", "true"),
+		scopeJSON("offline_access", "true"),
 	}
 }
 
-// scopeRep returns a client scope for a realm file.
-func scopeRep(name, includeInTokenScope string, mappers ...object) object {
+// scopeJSON returns a client scope for a realm file.
+func scopeJSON(name, includeInTokenScope string, mappers ...object) object {
 	return object{"name": name, "protocol": "openid-connect",
 		"attributes":      object{"include.in.token.scope": includeInTokenScope},
 		"protocolMappers": mappers}

@@ -9,9 +9,9 @@ import (
 // tokens, or has disabled or deleted a user, a session, a client or a realm.
 func TestNotBefore(t *testing.T) {
 	run(t, "not-before", func(suite *testSuite) {
-		rep := realmRep(nil,
-			clientRep("server", object{"protocolMappers": []object{audienceMapper("server")}}))
-		r := suite.addRealm(rep)
+		representation := realmJSON(nil,
+			clientJSON("server", object{"protocolMappers": []object{audienceMapper("server")}}))
+		r := suite.addRealm(representation)
 		creds := clientParams("server")
 		recordTokens := func(s *scenario, r *realm, tokens response) {
 			s.record(s.userinfo(r, tokens))
@@ -26,7 +26,7 @@ func TestNotBefore(t *testing.T) {
 		// same second stays valid.
 		const pause = 2100 * time.Millisecond
 		suite.add("realm", func(s *scenario) {
-			r := s.importRealm(rep)
+			r := s.importRealm(representation)
 			u := s.addUser(r, nil)
 			b := s.newBrowser()
 			code := b.login(u, "client_id", "server").redirectQuery().Get("code")
@@ -45,7 +45,7 @@ func TestNotBefore(t *testing.T) {
 				asInt(s.get(r.url("")).value("tokens-not-before")) == changedAt.Unix())
 		})
 		suite.add("realm: a service account", func(s *scenario) {
-			r := s.importRealm(rep)
+			r := s.importRealm(representation)
 			token := s.token(r,
 				clientCredentialsGrant("service", "scope",
 					"openid")).mustOK()
@@ -58,7 +58,7 @@ func TestNotBefore(t *testing.T) {
 			s.recordNotBefore("next token", newTokens, changedAt)
 		})
 		suite.add("client", func(s *scenario) {
-			r := s.importRealm(rep)
+			r := s.importRealm(representation)
 			u := s.addUser(r, nil)
 			tokens, otherTokens := s.login(u, creds...), s.login(u)
 			s.wait(pause)
@@ -139,7 +139,7 @@ func TestNotBefore(t *testing.T) {
 			s.recordOutcome("refresh", s.refresh(r, tokens, creds...))
 		})
 		suite.add("client is disabled", func(s *scenario) {
-			r := s.importRealm(rep)
+			r := s.importRealm(representation)
 			tokens := s.login(s.addUser(r, nil), creds...)
 			r.patchClient(s, "server", object{"enabled": false})
 			s.record(s.userinfo(r, tokens))
@@ -148,7 +148,7 @@ func TestNotBefore(t *testing.T) {
 			s.recordOutcome("refresh when enabled again", s.refresh(r, tokens, creds...))
 		})
 		suite.add("realm is disabled", func(s *scenario) {
-			r := s.importRealm(rep)
+			r := s.importRealm(representation)
 			tokens := s.login(s.addUser(r, nil), creds...)
 			r.patch(s, object{"enabled": false})
 			s.record(s.userinfo(r, tokens))

@@ -2,10 +2,10 @@ package contract
 
 import "testing"
 
-// organizationsRealmRep returns a realm with these settings, the users alice, bob and carl, and
+// organizationsRealmJSON returns a realm with these settings, the users alice, bob and carl, and
 // organizations: alice is in acme and beta, and bob is only in acme. Both are in the disabled
 // organization named gone. alice is in the group /staff/ops of acme.
-func organizationsRealmRep(settings object, clients ...object) object {
+func organizationsRealmJSON(settings object, clients ...object) object {
 	var users []object
 	for _, name := range []string{"alice", "bob", "carl"} {
 		users = append(users, object{"username": name, "enabled": true,
@@ -13,7 +13,7 @@ func organizationsRealmRep(settings object, clients ...object) object {
 			"realmRoles":  []string{"default-roles-{realm}"},
 			"credentials": []object{{"type": "password", "value": "secret"}}})
 	}
-	return realmRep(merge(object{
+	return realmJSON(merge(object{
 		"organizationsEnabled": true, "users": users,
 		"organizations": []object{
 			{"id": "{realm}-acme", "name": "Acme Inc", "alias": "acme", "enabled": true,
@@ -35,7 +35,7 @@ func organizationsRealmRep(settings object, clients ...object) object {
 	}, settings), clients...)
 }
 
-// memberOf returns a user of organizationsRealmRep.
+// memberOf returns a user of organizationsRealmJSON.
 func memberOf(r *realm, name string) *user {
 	return &user{userRef{realm: r.name}, r, name}
 }
@@ -58,10 +58,10 @@ func (s *scenario) recordOrganization(step string, resp response) {
 // TestOrganizations records the scope organization and its claim.
 func TestOrganizations(t *testing.T) {
 	run(t, "organizations", func(suite *testSuite) {
-		r := suite.addRealm(organizationsRealmRep(nil, clientRep("default", object{
+		r := suite.addRealm(organizationsRealmJSON(nil, clientJSON("default", object{
 			"defaultClientScopes":  []string{"basic", "organization"},
 			"optionalClientScopes": []string{}}),
-			clientRep("own", object{"protocolMappers": []object{audienceMapper("own")}})))
+			clientJSON("own", object{"protocolMappers": []object{audienceMapper("own")}})))
 		for _, scope := range []string{
 			"organization", "organization:*", "organization:acme", "organization:beta",
 			"organization:acme organization:beta", "organization:gone", "organization:nobody",
@@ -141,9 +141,9 @@ func addOrganizationRefresh(suite *testSuite, r *realm) {
 	})
 }
 
-// organizationMapperRep returns the mapper of the scope organization with this configuration.
-func organizationMapperRep(config object) object {
-	return mapperRep("organization", "oidc-organization-membership-mapper", merge(object{
+// organizationMapperJSON returns the mapper of the scope organization with this configuration.
+func organizationMapperJSON(config object) object {
+	return mapperJSON("organization", "oidc-organization-membership-mapper", merge(object{
 		"id.token.claim": "true", "introspection.token.claim": "true",
 		"access.token.claim": "true", "claim.name": "organization", "jsonType.label": "String",
 		"multivalued": "true"}, config))
@@ -153,59 +153,59 @@ func organizationMapperRep(config object) object {
 func TestOrganizations_mappers(t *testing.T) {
 	run(t, "organization-mappers", func(suite *testSuite) {
 		groups := func(config object) object {
-			return mapperRep("groups", "oidc-organization-group-membership-mapper", merge(object{
+			return mapperJSON("groups", "oidc-organization-group-membership-mapper", merge(object{
 				"id.token.claim": "true", "introspection.token.claim": "true",
 				"access.token.claim": "true"}, config))
 		}
 		names := []string{}
-		scopes := []object{scopeRep("basic", "false",
-			mapperRep("sub", "oidc-sub-mapper", object{"access.token.claim": "true"}))}
+		scopes := []object{scopeJSON("basic", "false",
+			mapperJSON("sub", "oidc-sub-mapper", object{"access.token.claim": "true"}))}
 		for _, tt := range []struct {
 			name    string
 			mappers []object
 		}{
-			{"single", []object{organizationMapperRep(object{"multivalued": "false"})}},
-			{"no-multivalued", []object{mapperRep("organization",
+			{"single", []object{organizationMapperJSON(object{"multivalued": "false"})}},
+			{"no-multivalued", []object{mapperJSON("organization",
 				"oidc-organization-membership-mapper", object{"access.token.claim": "true"})}},
-			{"id", []object{organizationMapperRep(object{"addOrganizationId": "true"})}},
+			{"id", []object{organizationMapperJSON(object{"addOrganizationId": "true"})}},
 			{"attributes",
-				[]object{organizationMapperRep(object{"addOrganizationAttributes": "true"})}},
-			{"id-and-attributes", []object{organizationMapperRep(object{
+				[]object{organizationMapperJSON(object{"addOrganizationAttributes": "true"})}},
+			{"id-and-attributes", []object{organizationMapperJSON(object{
 				"addOrganizationId": "true", "addOrganizationAttributes": "true"})}},
-			{"json", []object{organizationMapperRep(object{"jsonType.label": "JSON"})}},
+			{"json", []object{organizationMapperJSON(object{"jsonType.label": "JSON"})}},
 			{"access-token-only",
-				[]object{organizationMapperRep(object{"id.token.claim": "false"})}},
-			{"groups", []object{organizationMapperRep(nil), groups(nil)}},
-			{"groups-first", []object{groups(nil), organizationMapperRep(nil)}},
+				[]object{organizationMapperJSON(object{"id.token.claim": "false"})}},
+			{"groups", []object{organizationMapperJSON(nil), groups(nil)}},
+			{"groups-first", []object{groups(nil), organizationMapperJSON(nil)}},
 			{"groups-and-id",
-				[]object{organizationMapperRep(object{"addOrganizationId": "true"}), groups(nil)}},
+				[]object{organizationMapperJSON(object{"addOrganizationId": "true"}), groups(nil)}},
 			{"groups-of-a-string",
-				[]object{organizationMapperRep(object{"multivalued": "false"}), groups(nil)}},
-			{"groups-in-the-access-token", []object{organizationMapperRep(nil),
+				[]object{organizationMapperJSON(object{"multivalued": "false"}), groups(nil)}},
+			{"groups-in-the-access-token", []object{organizationMapperJSON(nil),
 				groups(object{"id.token.claim": "false"})}},
 			{"groups-in-the-id-token",
-				[]object{organizationMapperRep(object{"id.token.claim": "false"}),
+				[]object{organizationMapperJSON(object{"id.token.claim": "false"}),
 					groups(object{"access.token.claim": "false"})}},
-			{"group-roles", []object{organizationMapperRep(nil),
+			{"group-roles", []object{organizationMapperJSON(nil),
 				groups(object{"addGroupRoleMappings": "true"})}},
 		} {
 			names = append(names, tt.name)
-			scopes = append(scopes, scopeRep(tt.name, "true", tt.mappers...))
+			scopes = append(scopes, scopeJSON(tt.name, "true", tt.mappers...))
 		}
-		scopes = append(scopes, scopeRep("plain", "true"))
+		scopes = append(scopes, scopeJSON("plain", "true"))
 		client := func(id string, mappers ...object) object {
-			return clientRep(id, object{"defaultClientScopes": []string{"basic"},
+			return clientJSON(id, object{"defaultClientScopes": []string{"basic"},
 				"optionalClientScopes": append([]string{"plain"}, names...),
 				"protocolMappers":      mappers})
 		}
-		rep := organizationsRealmRep(object{"clientScopes": scopes},
+		representation := organizationsRealmJSON(object{"clientScopes": scopes},
 			client("grouping", groups(nil)),
-			client("roles", mapperRep("groups", "oidc-group-membership-mapper", object{
+			client("roles", mapperJSON("groups", "oidc-group-membership-mapper", object{
 				"claim.name": "groups", "full.path": "true", "access.token.claim": "true"}),
-				mapperRep("roles", "oidc-usermodel-realm-role-mapper", object{
+				mapperJSON("roles", "oidc-usermodel-realm-role-mapper", object{
 					"claim.name": "roles", "access.token.claim": "true", "multivalued": "true"})))
-		rep["clients"].([]object)[0] = client("api")
-		r := suite.addRealm(rep)
+		representation["clients"].([]object)[0] = client("api")
+		r := suite.addRealm(representation)
 		for _, name := range names {
 			suite.add(name, func(s *scenario) {
 				if name != "single" { // which of several organizations is first isn't a contract

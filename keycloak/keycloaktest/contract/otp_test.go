@@ -73,7 +73,7 @@ func (t totp) codeAt(step int64) string {
 // TestOTP records the password grant with one-time codes.
 func TestOTP(t *testing.T) {
 	run(t, "otp", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil))
+		r := suite.addRealm(realmJSON(nil))
 		otp := defaultTOTP
 		userWithOTP := object{"credentials": otp.credentials()}
 		// addTimeStep adds a scenario that signs in with the code for a time step: see totp.code.
@@ -155,7 +155,7 @@ func TestOTP(t *testing.T) {
 		policy := object{"otpPolicyCodeReusable": true, "otpPolicyLookAheadWindow": 0}
 		for _, settings := range []object{policy,
 			merge(policy, object{"otpPolicyType": "totp"})} {
-			reusableCodeRealm := suite.addRealm(realmRep(settings))
+			reusableCodeRealm := suite.addRealm(realmJSON(settings))
 			suite.add(fmt.Sprint("reusable codes, no look-ahead, type ", settings["otpPolicyType"]),
 				func(s *scenario) {
 					u := s.addUser(reusableCodeRealm, userWithOTP)

@@ -28,9 +28,9 @@ var parameters = strings.Fields(
 // parameter, with an invalid value.
 func TestParameters(t *testing.T) {
 	run(t, "parameters", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil,
-			clientRep("server", object{"protocolMappers": []object{audienceMapper("server")}}),
-			clientRep("device",
+		r := suite.addRealm(realmJSON(nil,
+			clientJSON("server", object{"protocolMappers": []object{audienceMapper("server")}}),
+			clientJSON("device",
 				object{"attributes": object{"oauth2.device.authorization.grant.enabled": "true"}}),
 		))
 		// addParameters adds a scenario that sends a form several times: first unchanged, and then
@@ -113,7 +113,7 @@ func TestParameters(t *testing.T) {
 // authorization requests.
 func TestParameters_controlCharacters(t *testing.T) {
 	run(t, "control-characters", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil))
+		r := suite.addRealm(realmJSON(nil))
 		values := form("client_id", "api", "response_type", "code", "redirect_uri", callback,
 			"scope", "openid", "state", "st", "nonce", "n-1", "response_mode", "query", "prompt",
 			"login", "code_challenge", codeChallenge(codeVerifier), "code_challenge_method", "S256",
@@ -184,9 +184,9 @@ func (s *scenario) recordOr501(step, feature string, resp response) {
 func TestUnsupported(t *testing.T) {
 	run(t, "unsupported", func(suite *testSuite) {
 		clientWithAuthenticator := func(id, authenticator string) object {
-			return clientRep(id, object{"clientAuthenticatorType": authenticator})
+			return clientJSON(id, object{"clientAuthenticatorType": authenticator})
 		}
-		r := suite.addRealm(realmRep(nil, clientWithAuthenticator("signing", "client-jwt"),
+		r := suite.addRealm(realmJSON(nil, clientWithAuthenticator("signing", "client-jwt"),
 			clientWithAuthenticator("sharing", "client-secret-jwt"),
 			clientWithAuthenticator("tls", "client-x509")))
 		umaForm := func(pairs ...string) url.Values {

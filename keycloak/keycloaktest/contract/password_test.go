@@ -10,12 +10,12 @@ import (
 func TestPasswordGrant(t *testing.T) {
 	run(t, "password", func(suite *testSuite) {
 		clientWithAttribute := func(id, name, value string) object {
-			return clientRep(id, object{"attributes": object{name: value}})
+			return clientJSON(id, object{"attributes": object{name: value}})
 		}
-		r := suite.addRealm(realmRep(nil,
-			clientRep("other", nil),
-			clientRep("consenting", object{"consentRequired": true}),
-			clientRep("no-offline", object{"optionalClientScopes": []string{"phone"}}),
+		r := suite.addRealm(realmJSON(nil,
+			clientJSON("other", nil),
+			clientJSON("consenting", object{"consentRequired": true}),
+			clientJSON("no-offline", object{"optionalClientScopes": []string{"phone"}}),
 			clientWithAttribute("no-refresh", "use.refresh.tokens", "false"),
 			clientWithAttribute("short", "access.token.lifespan", "60"),
 			clientWithAttribute("idle", "client.session.idle.timeout", "100"),
@@ -165,7 +165,7 @@ func (s *scenario) recordTokenDetails(resp response) {
 // lifespans of tokens and sessions are in lifespan_test.go.
 func TestPasswordGrant_realms(t *testing.T) {
 	run(t, "password-realms", func(suite *testSuite) {
-		noActionsRealm := suite.addRealm(noActionsRealmRep())
+		noActionsRealm := suite.addRealm(noActionsRealmJSON())
 		suite.add("e-mail isn't a username", func(s *scenario) {
 			u := s.addUser(noActionsRealm, nil)
 			s.recordOutcome("by e-mail",
@@ -181,27 +181,27 @@ func TestPasswordGrant_realms(t *testing.T) {
 					passwordGrant(s.addUser(noActionsRealm,
 						object{"requiredActions": []string{"UPDATE_PASSWORD"}}))))
 		})
-		acrRealm := suite.addRealm(acrRealmRep())
+		acrRealm := suite.addRealm(acrRealmJSON())
 		suite.add("acr by name", func(s *scenario) {
 			s.recordTokenDetails(s.login(s.addUser(acrRealm, nil)))
 		})
-		es256Realm := suite.addRealm(realmRep(object{"defaultSignatureAlgorithm": "ES256"}))
+		es256Realm := suite.addRealm(realmJSON(object{"defaultSignatureAlgorithm": "ES256"}))
 		suite.add("realm with ES256", func(s *scenario) {
 			s.recordTokenDetails(s.login(s.addUser(es256Realm, nil)))
 		})
 	})
 }
 
-// noActionsRealmRep returns a realm without required actions, where an e-mail address isn't a
+// noActionsRealmJSON returns a realm without required actions, where an e-mail address isn't a
 // username.
-func noActionsRealmRep() object {
-	return realmRep(object{"requiredActions": []object{}, "loginWithEmailAllowed": false})
+func noActionsRealmJSON() object {
+	return realmJSON(object{"requiredActions": []object{}, "loginWithEmailAllowed": false})
 }
 
-// acrRealmRep returns a realm with names for levels of authentication.
-func acrRealmRep() object {
-	return realmRep(object{"attributes": object{"acr.loa.map": `{"silver":"1","gold":"2"}`}},
-		clientRep("stepped", object{"attributes": object{"acr.loa.map": `{"bronze":"1"}`}}))
+// acrRealmJSON returns a realm with names for levels of authentication.
+func acrRealmJSON() object {
+	return realmJSON(object{"attributes": object{"acr.loa.map": `{"silver":"1","gold":"2"}`}},
+		clientJSON("stepped", object{"attributes": object{"acr.loa.map": `{"bronze":"1"}`}}))
 }
 
 // TestSigning records the tokens of clients that choose a signature algorithm.
@@ -211,13 +211,13 @@ func TestSigning(t *testing.T) {
 		algorithms := []string{"ES256", "ES384", "PS256", "RS512", "EdDSA", "HS256"}
 		for _, alg := range algorithms {
 			clients = append(clients,
-				clientRep("access-"+alg,
+				clientJSON("access-"+alg,
 					object{"attributes": object{"access.token.signed.response.alg": alg}}))
 			clients = append(clients,
-				clientRep("id-"+alg,
+				clientJSON("id-"+alg,
 					object{"attributes": object{"id.token.signed.response.alg": alg}}))
 		}
-		r := suite.addRealm(realmRep(nil, clients...))
+		r := suite.addRealm(realmJSON(nil, clients...))
 		for _, alg := range algorithms {
 			suite.add(alg, func(s *scenario) {
 				for _, client := range []string{"access-" + alg, "id-" + alg} {

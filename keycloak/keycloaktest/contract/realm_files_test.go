@@ -15,7 +15,7 @@ import (
 //
 // The file has only the settings that the row tests. The test adds the realm's name, the client app
 // and the user robin. If the file already has that client or user, the test adds only the missing
-// fields. The test also adds the signing key and the password policy from realmRep, unless the
+// fields. The test also adds the signing key and the password policy from realmJSON, unless the
 // file has keys or a policy: generating two RSA keys would take nearly half of the time of an
 // import.
 type fileRow struct {
@@ -161,7 +161,7 @@ func (row fileRow) file() object {
 		file[list] = entries
 	}
 	if !row.Bare {
-		defaults := realmRep(nil)
+		defaults := realmJSON(nil)
 		if _, ok := file["passwordPolicy"]; !ok {
 			file["passwordPolicy"] = defaults["passwordPolicy"]
 		}

@@ -6,9 +6,9 @@ import "testing"
 // second use ends the client's session.
 func TestRefresh_rotation(t *testing.T) {
 	run(t, "refresh-rotation", func(suite *testSuite) {
-		singleUseRealm := suite.addRealm(realmRep(
+		singleUseRealm := suite.addRealm(realmJSON(
 			object{"revokeRefreshToken": true, "refreshTokenMaxReuse": 0},
-			clientRep("other", nil)))
+			clientJSON("other", nil)))
 		suite.add("success", func(s *scenario) {
 			tokens := s.login(s.addUser(singleUseRealm, nil))
 			refreshed := s.refresh(singleUseRealm, tokens)
@@ -82,7 +82,7 @@ func TestRefresh_rotation(t *testing.T) {
 			s.recordOutcome("again", s.refresh(singleUseRealm, tokens))
 			s.recordOutcome("the newest", s.refresh(singleUseRealm, refreshed))
 		})
-		reuseOnceRealm := suite.addRealm(realmRep(
+		reuseOnceRealm := suite.addRealm(realmJSON(
 			object{"revokeRefreshToken": true, "refreshTokenMaxReuse": 1}))
 		suite.add("two uses allowed", func(s *scenario) {
 			tokens := s.login(s.addUser(reuseOnceRealm, nil))
@@ -92,7 +92,7 @@ func TestRefresh_rotation(t *testing.T) {
 			s.recordOutcome("third", s.refresh(reuseOnceRealm, tokens))
 			s.recordOutcome("the newest", s.refresh(reuseOnceRealm, refreshed))
 		})
-		unlimitedRealm := suite.addRealm(realmRep(object{"revokeRefreshToken": false}))
+		unlimitedRealm := suite.addRealm(realmJSON(object{"revokeRefreshToken": false}))
 		suite.add("any number of uses allowed", func(s *scenario) {
 			tokens := s.login(s.addUser(unlimitedRealm, nil))
 			for _, step := range []string{"first", "second", "third"} {

@@ -12,8 +12,8 @@ import (
 // TestRefresh records the refresh grant, and the effect of changes between login and refresh.
 func TestRefresh(t *testing.T) {
 	run(t, "refresh", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(object{"roles": object{"realm": []object{{"name": "late"}}}},
-			clientRep("other", nil), clientRep("closing", nil)))
+		r := suite.addRealm(realmJSON(object{"roles": object{"realm": []object{{"name": "late"}}}},
+			clientJSON("other", nil), clientJSON("closing", nil)))
 		suite.add("success", func(s *scenario) {
 			u := s.addUser(r, nil)
 			tokens := s.login(u)
@@ -133,8 +133,8 @@ func TestRefresh(t *testing.T) {
 // lifespan_test.go, revoked tokens in notbefore_test.go, and rotated keys in keys_test.go.
 func TestRefresh_refused(t *testing.T) {
 	run(t, "refresh-refused", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil, clientRep("other", nil)))
-		otherRealm := suite.addRealm(realmRep(nil))
+		r := suite.addRealm(realmJSON(nil, clientJSON("other", nil)))
+		otherRealm := suite.addRealm(realmJSON(nil))
 		addRejectedToken := func(name string, token func(*scenario, response) string) {
 			suite.add(name, func(s *scenario) {
 				tokens := s.login(s.addUser(r, nil))
@@ -283,7 +283,7 @@ func TestRefresh_refused(t *testing.T) {
 		})
 
 		suite.add("changed issuer", func(s *scenario) {
-			r := s.importRealm(realmRep(nil))
+			r := s.importRealm(realmJSON(nil))
 			tokens := s.login(s.addUser(r, nil))
 			r.patch(s, object{"notBefore": s.kc.now().Unix() - 100})
 			s.recordOutcome("not before, but earlier", s.refresh(r, tokens))

@@ -11,7 +11,7 @@ import (
 	"sync"
 )
 
-// realmRep returns a realm representation with these settings and clients, and with the clients
+// realmJSON returns a realm representation with these settings and clients, and with the clients
 // that most scenarios need:
 //
 //	api     confidential, secret "api-secret", direct grants, code flow, redirects to callback
@@ -22,14 +22,14 @@ import (
 // take nearly all of the time of an import. If the keys matter, use generatedKeys as settings. The
 // realm also has a password policy with a fast hash, because hashing takes nearly all of the time
 // of a login.
-func realmRep(settings object, clients ...object) object {
-	rep := merge(object{
+func realmJSON(settings object, clients ...object) object {
+	representation := merge(object{
 		"enabled":        true,
 		"passwordPolicy": "hashAlgorithm(pbkdf2-sha256) and hashIterations(1)",
 		"clients": append([]object{
-			clientRep("api", nil),
-			clientRep("spa", object{"publicClient": true, "secret": nil}),
-			clientRep("service",
+			clientJSON("api", nil),
+			clientJSON("spa", object{"publicClient": true, "secret": nil}),
+			clientJSON("service",
 				object{"serviceAccountsEnabled": true, "directAccessGrantsEnabled": false,
 					"standardFlowEnabled": false}),
 		}, clients...),
@@ -43,11 +43,11 @@ func realmRep(settings object, clients ...object) object {
 				"config": object{"priority": []string{"100"}}},
 		}},
 	}, settings)
-	maps.DeleteFunc(rep, func(_ string, value any) bool { return value == nil })
-	return rep
+	maps.DeleteFunc(representation, func(_ string, value any) bool { return value == nil })
+	return representation
 }
 
-// generatedKeys is the setting for realmRep that lets Keycloak generate the keys: an RSA key for
+// generatedKeys is the setting for realmJSON that lets Keycloak generate the keys: an RSA key for
 // signing, another for encryption, and two secret keys.
 var generatedKeys = object{"components": nil}
 
@@ -72,9 +72,9 @@ func newSigningKey() signingKey {
 	return signingKey{key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}
 }
 
-// clientRep returns a client for a realm file: confidential, with the secret "<id>-secret", direct
+// clientJSON returns a client for a realm file: confidential, with the secret "<id>-secret", direct
 // grants and code flow. clientFields override these fields.
-func clientRep(id string, clientFields object) object {
+func clientJSON(id string, clientFields object) object {
 	return merge(object{
 		"clientId": id, "enabled": true, "secret": id + "-secret",
 		"directAccessGrantsEnabled": true,
@@ -82,15 +82,15 @@ func clientRep(id string, clientFields object) object {
 	}, clientFields)
 }
 
-// mapperRep returns a protocol mapper for a realm file.
-func mapperRep(name, mapperType string, config object) object {
+// mapperJSON returns a protocol mapper for a realm file.
+func mapperJSON(name, mapperType string, config object) object {
 	return object{"name": name, "protocol": "openid-connect", "protocolMapper": mapperType,
 		"config": config}
 }
 
 // audienceMapper returns a mapper that adds a client to the audience of access tokens.
 func audienceMapper(client string) object {
-	return mapperRep("audience "+client, "oidc-audience-mapper",
+	return mapperJSON("audience "+client, "oidc-audience-mapper",
 		object{"included.client.audience": client, "access.token.claim": "true"})
 }
 

@@ -8,9 +8,9 @@ import (
 // afterwards.
 func TestRevoke(t *testing.T) {
 	run(t, "revoke", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil,
-			clientRep("server", object{"protocolMappers": []object{audienceMapper("server")}}),
-			clientRep("other", nil)))
+		r := suite.addRealm(realmJSON(nil,
+			clientJSON("server", object{"protocolMappers": []object{audienceMapper("server")}}),
+			clientJSON("other", nil)))
 		serverCreds := clientParams("server")
 		otherCreds := clientParams("other")
 		// recordTokens records which requests still accept the tokens of the client "server".

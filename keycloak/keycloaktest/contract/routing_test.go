@@ -9,7 +9,7 @@ import (
 // TestRouting records responses to unknown paths, wrong methods, and unusual spellings of paths.
 func TestRouting(t *testing.T) {
 	run(t, "routing", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil))
+		r := suite.addRealm(realmJSON(nil))
 		addRequest := func(name, method, path string, headers ...string) {
 			suite.add(name, func(s *scenario) {
 				s.record(s.send(method, s.kc.baseURL()+path, "", headers...))
@@ -92,7 +92,7 @@ func TestRouting(t *testing.T) {
 // body that isn't a form as an empty form.
 func TestRouting_bodies(t *testing.T) {
 	run(t, "routing-bodies", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil))
+		r := suite.addRealm(realmJSON(nil))
 		suite.add("JSON", func(s *scenario) {
 			s.record(s.send("POST", r.endpoint("/token"), `{"grant_type":"password"}`,
 				"Content-Type", "application/json"))
@@ -189,7 +189,7 @@ func TestRouting_bodies(t *testing.T) {
 // routing error such as an unknown path, but not for an OAuth error.
 func TestRouting_accept(t *testing.T) {
 	run(t, "routing-accept", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil))
+		r := suite.addRealm(realmJSON(nil))
 		for _, accept := range []string{"text/html", browserAccept, "*/*", "application/json",
 			"text/plain", "image/png"} {
 			suite.add("unknown path, "+accept, func(s *scenario) {
@@ -259,7 +259,7 @@ func TestRouting_closedRealms(t *testing.T) {
 			"disabled": {"enabled": false}, "https only": {"sslRequired": "all"},
 		}
 		for _, name := range sortedKeys(closedRealms) {
-			r := suite.addRealm(realmRep(closedRealms[name]))
+			r := suite.addRealm(realmJSON(closedRealms[name]))
 			addGet := func(endpoint, address string) {
 				suite.add(name+": "+endpoint, func(s *scenario) { s.record(s.get(address)) })
 			}
@@ -312,13 +312,13 @@ const (
 // Other responses allow only the client's origins.
 func TestRouting_origins(t *testing.T) {
 	run(t, "routing-origins", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil,
-			clientRep("web", object{"webOrigins": []string{webOrigin}}),
-			clientRep("plus",
+		r := suite.addRealm(realmJSON(nil,
+			clientJSON("web", object{"webOrigins": []string{webOrigin}}),
+			clientJSON("plus",
 				object{"webOrigins": []string{"+"},
 					"redirectUris": []string{"https://plus.example/cb"}}),
-			clientRep("star", object{"webOrigins": []string{"*"}}),
-			clientRep("none", object{"webOrigins": []string{}}),
+			clientJSON("star", object{"webOrigins": []string{"*"}}),
+			clientJSON("none", object{"webOrigins": []string{}}),
 		))
 		addPreflight := func(name, path string, headers ...string) {
 			suite.add(name, func(s *scenario) {

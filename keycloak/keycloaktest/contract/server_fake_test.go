@@ -182,7 +182,7 @@ func (s *fakeServer) keyProviders(realm string) ([]keyProvider, error) {
 		case name != "":
 		case k.Priority < 0:
 			name = "fallback-" + k.Algorithm
-		case k.Algorithm == "RS256": // this key and the HS512 key are from realmRep
+		case k.Algorithm == "RS256": // this key and the HS512 key are from realmJSON
 			name, provider = "given", "rsa"
 		case k.Algorithm == "HS512":
 			name = "hmac-generated-hs512"

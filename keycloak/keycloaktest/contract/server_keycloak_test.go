@@ -34,10 +34,10 @@ type sharedRealm struct {
 }
 
 // acquireRealm returns a realm with this representation, which other suites may be using, too.
-func (s *realServer) acquireRealm(rep object) *realm {
+func (s *realServer) acquireRealm(representation object) *realm {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := realmKey(rep)
+	key := realmKey(representation)
 	if s.realms[key] == nil {
 		s.realms[key] = &sharedRealm{realm: newRealm(s)}
 	}
@@ -46,9 +46,9 @@ func (s *realServer) acquireRealm(rep object) *realm {
 }
 
 // releaseRealm removes the realm with this representation if no other suite uses it.
-func (s *realServer) releaseRealm(rep object) error {
+func (s *realServer) releaseRealm(representation object) error {
 	s.mu.Lock()
-	key := realmKey(rep)
+	key := realmKey(representation)
 	shared := s.realms[key]
 	if shared.refs--; shared.refs == 0 {
 		delete(s.realms, key)
@@ -62,8 +62,8 @@ func (s *realServer) releaseRealm(rep object) error {
 }
 
 // realmKey returns the key of a realm representation in realServer.realms.
-func realmKey(rep object) string {
-	text, err := json.Marshal(rep)
+func realmKey(representation object) string {
+	text, err := json.Marshal(representation)
 	if err != nil {
 		panic(err)
 	}
@@ -173,11 +173,11 @@ func (s *realServer) changeRoleMapping(method string, ref userRef, role roleRef)
 		rolePath, mappingPath = "/"+ref.realm+"/clients/"+id+"/roles/"+role.name,
 			ref.path()+"/role-mappings/clients/"+id
 	}
-	var roleRep object
-	if err := s.get(rolePath, &roleRep); err != nil {
+	var roleJSON object
+	if err := s.get(rolePath, &roleJSON); err != nil {
 		return err
 	}
-	return s.do(method, mappingPath, []object{roleRep})
+	return s.do(method, mappingPath, []object{roleJSON})
 }
 
 func (s *realServer) revokeConsent(ref userRef, client string) error {
@@ -246,8 +246,8 @@ func (s *realServer) keyProviders(realm string) ([]keyProvider, error) {
 }
 
 func (s *realServer) addKeyProvider(realm string, p keyProvider) (string, error) {
-	var realmRep struct{ ID string }
-	if err := s.get("/"+realm, &realmRep); err != nil {
+	var realmJSON struct{ ID string }
+	if err := s.get("/"+realm, &realmJSON); err != nil {
 		return "", err
 	}
 	config := object{}
@@ -256,7 +256,7 @@ func (s *realServer) addKeyProvider(realm string, p keyProvider) (string, error)
 	}
 	return s.create("/"+realm+"/components", object{
 		"name": p.name, "providerId": p.provider, "providerType": keyProviderType,
-		"parentId": realmRep.ID, "config": config,
+		"parentId": realmJSON.ID, "config": config,
 	})
 }
 

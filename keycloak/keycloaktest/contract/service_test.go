@@ -6,9 +6,9 @@ import "testing"
 func TestServiceAccount(t *testing.T) {
 	run(t, "service-account", func(suite *testSuite) {
 		serviceClient := func(id string, clientFields object) object {
-			return clientRep(id, merge(object{"serviceAccountsEnabled": true}, clientFields))
+			return clientJSON(id, merge(object{"serviceAccountsEnabled": true}, clientFields))
 		}
-		r := suite.addRealm(realmRep(object{"roles": object{
+		r := suite.addRealm(realmJSON(object{"roles": object{
 			"realm":  []object{{"name": "worker"}},
 			"client": object{"api": []object{{"name": "reader"}}},
 		}},

@@ -21,14 +21,14 @@ func TestSettings(t *testing.T) {
 					hours*3600)},
 			}
 		}
-		r := suite.addRealm(realmRep(object{
+		r := suite.addRealm(realmJSON(object{
 			"registrationAllowed": true, "rememberMe": true, "resetPasswordAllowed": true,
 			"identityProviders": []object{provider},
 		}))
-		defaultRealm := suite.addRealm(realmRep(nil))
-		expiringRealm := suite.addRealm(realmRep(nil, clientRep("expired", secretExpiresIn(-1)),
-			clientRep("expires", secretExpiresIn(1)),
-			clientRep("never",
+		defaultRealm := suite.addRealm(realmJSON(nil))
+		expiringRealm := suite.addRealm(realmJSON(nil, clientJSON("expired", secretExpiresIn(-1)),
+			clientJSON("expires", secretExpiresIn(1)),
+			clientJSON("never",
 				object{"attributes": object{"client.secret.expiration.time": "0"}})))
 		for _, client := range []string{"expired", "expires", "never"} {
 			suite.add("secret of a client: "+client, func(s *scenario) {
@@ -82,7 +82,7 @@ func TestSettings(t *testing.T) {
 		addRememberMe("rememberMe, not enabled", defaultRealm)
 
 		germanRealm := suite.addRealm(
-			realmRep(object{"internationalizationEnabled": true,
+			realmJSON(object{"internationalizationEnabled": true,
 				"supportedLocales": []string{"en", "de"}, "defaultLocale": "de"}))
 		addLanguage := func(name, feature string, headers []string, pairs ...string) {
 			suite.add("language: "+name, func(s *scenario) {
@@ -105,7 +105,7 @@ func TestSettings(t *testing.T) {
 // user.
 func TestActions(t *testing.T) {
 	run(t, "actions", func(suite *testSuite) {
-		r := suite.addRealm(realmRep(nil))
+		r := suite.addRealm(realmJSON(nil))
 		// recordNext records the redirect to the client, or the next page.
 		recordNext := func(s *scenario, resp response) {
 			if resp.status == 302 {

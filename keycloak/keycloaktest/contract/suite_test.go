@@ -19,12 +19,12 @@ import (
 // scenario adds its own users: Keycloak counts failed logins per user, and while it counts, it
 // rejects other logins of that user.
 type testSuite struct {
-	t         *testing.T
-	kc        server
-	name      string
-	recording *recording
-	realmReps map[*realm]object
-	scenarios []declaration
+	t               *testing.T
+	kc              server
+	name            string
+	recording       *recording
+	representations map[*realm]object
+	scenarios       []declaration
 	// scenarioNames has the names of all scenarios, even if they don't run on this server.
 	scenarioNames map[string]bool
 	publicKeys    sync.Map // the keys that verify recorded tokens, by issuer and key ID
@@ -61,7 +61,7 @@ func run(t *testing.T, name string, declare func(*testSuite)) {
 		t.Run(s.name(), func(t *testing.T) {
 			t.Parallel()
 			suite := &testSuite{t: t, kc: s, name: name, recording: recording,
-				realmReps: map[*realm]object{}, scenarioNames: map[string]bool{}}
+				representations: map[*realm]object{}, scenarioNames: map[string]bool{}}
 			declare(suite)
 			suite.run()
 		})
@@ -69,19 +69,19 @@ func run(t *testing.T, name string, declare func(*testSuite)) {
 }
 
 // addRealm adds a realm for all scenarios of the suite. They must not change the realm. {realm} in
-// rep stands for the realm's name. On a real Keycloak, suites that run at the same time share a
-// realm if its representation is the same, because an import takes half a second.
-func (suite *testSuite) addRealm(rep object) *realm {
+// representation stands for the realm's name. On a real Keycloak, suites that run at the same time
+// share a realm if its representation is the same, because an import takes half a second.
+func (suite *testSuite) addRealm(representation object) *realm {
 	srv, ok := suite.kc.(*realServer)
 	if !ok {
 		r := newRealm(suite.kc)
-		suite.realmReps[r] = rep
+		suite.representations[r] = representation
 		suite.t.Cleanup(func() { suite.kc.removeRealm(r.name) })
 		return r
 	}
-	r := srv.acquireRealm(rep)
-	suite.realmReps[r] = rep
-	suite.t.Cleanup(func() { srv.releaseRealm(rep) })
+	r := srv.acquireRealm(representation)
+	suite.representations[r] = representation
+	suite.t.Cleanup(func() { srv.releaseRealm(representation) })
 	return r
 }
 
@@ -114,11 +114,11 @@ func (suite *testSuite) registerForServer(server, name string) {
 func (suite *testSuite) run() {
 	var jobs []func()
 	var importErrs sync.Map // by realm
-	for r, rep := range suite.realmReps {
+	for r, representation := range suite.representations {
 		jobs = append(jobs, func() {
 			suite.acquireSlot()
 			defer suite.releaseSlot()
-			if err := r.load(rep); err != nil {
+			if err := r.load(representation); err != nil {
 				importErrs.Store(r.name, err)
 			}
 		})
@@ -172,7 +172,7 @@ const maxAttempts = 6
 func (suite *testSuite) attempt(t *testing.T, d declaration) (got string, missed *missedDeadline) {
 	s := &scenario{T: t, suite: suite, kc: suite.kc, name: d.name, startedAt: suite.kc.now(),
 		issueWindows: map[string]window{}}
-	for r := range suite.realmReps {
+	for r := range suite.representations {
 		s.addPlaceholder("{realm}", r.name)
 	}
 	defer func() {
@@ -318,21 +318,21 @@ func newRealm(s server) *realm {
 func randomName() string { return strings.ToLower(rand.Text()[:10]) }
 
 // load imports the realm when it is first called. Every call returns the error of that import.
-func (r *realm) load(rep object) error {
+func (r *realm) load(representation object) error {
 	r.once.Do(func() {
-		rep = merge(rep, object{"realm": r.name})
-		text, err := json.Marshal(rep)
+		representation = merge(representation, object{"realm": r.name})
+		text, err := json.Marshal(representation)
 		if err != nil {
 			r.err = err
 			return
 		}
-		clear(rep)
+		clear(representation)
 		text = []byte(strings.ReplaceAll(string(text), "{realm}", r.name))
-		if r.err = json.Unmarshal(text, &rep); r.err != nil {
+		if r.err = json.Unmarshal(text, &representation); r.err != nil {
 			return
 		}
 		for range r.importAttempts {
-			r.err = r.kc.importRealm(rep)
+			r.err = r.kc.importRealm(representation)
 			var importErr *importError
 			if !errors.As(r.err, &importErr) || importErr.status != http.StatusInternalServerError {
 				return
@@ -343,16 +343,16 @@ func (r *realm) load(rep object) error {
 }
 
 // importRealm imports a realm for this scenario only. The scenario may change the realm.
-func (s *scenario) importRealm(rep object) *realm {
+func (s *scenario) importRealm(representation object) *realm {
 	s.Helper()
-	r, err := s.tryImport(rep)
+	r, err := s.tryImport(representation)
 	s.must(err)
 	return r
 }
 
 // tryImport is like importRealm, but returns the error. It is an *importError if the server rejects
 // the realm.
-func (s *scenario) tryImport(rep object) (*realm, error) {
+func (s *scenario) tryImport(representation object) (*realm, error) {
 	r := newRealm(s.kc)
 	s.addPlaceholder("{realm}", r.name)
 	if recorded := s.suite.recording.sections[s.name]; !*update &&
@@ -360,7 +360,7 @@ func (s *scenario) tryImport(rep object) (*realm, error) {
 			strings.HasPrefix(recorded, "# refused: true")) {
 		r.importAttempts = 1 // Keycloak may reject the realm with a 500
 	}
-	err := r.load(rep)
+	err := r.load(representation)
 	if err == nil {
 		s.Cleanup(func() { s.kc.removeRealm(r.name) })
 	}
@@ -399,17 +399,18 @@ type user struct {
 func (s *scenario) addUser(r *realm, userFields object) *user {
 	s.Helper()
 	u := &user{userRef{realm: r.name}, r, "u" + randomName()}
-	rep := merge(object{
+	representation := merge(object{
 		"username": "{user}", "enabled": true, "email": "{user}@example.com", "firstName": "Test",
 		"lastName":    "User",
 		"credentials": []object{{"type": "password", "value": "secret", "temporary": false}},
 	}, userFields)
-	maps.DeleteFunc(rep, func(_ string, value any) bool { return value == nil })
-	text, err := json.Marshal(rep)
+	maps.DeleteFunc(representation, func(_ string, value any) bool { return value == nil })
+	text, err := json.Marshal(representation)
 	s.must(err)
-	clear(rep)
-	s.must(json.Unmarshal([]byte(strings.ReplaceAll(string(text), "{user}", u.username)), &rep))
-	u.id, err = s.kc.addUser(r.name, rep)
+	clear(representation)
+	withUsername := strings.ReplaceAll(string(text), "{user}", u.username)
+	s.must(json.Unmarshal([]byte(withUsername), &representation))
+	u.id, err = s.kc.addUser(r.name, representation)
 	s.must(err)
 	s.userCount++
 	name := "user"

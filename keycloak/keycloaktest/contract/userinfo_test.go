@@ -12,31 +12,31 @@ import (
 func TestUserinfo(t *testing.T) {
 	run(t, "userinfo", func(suite *testSuite) {
 		r := suite.addRealm(
-			realmRep(object{"groups": []object{{"name": "staff"}},
+			realmJSON(object{"groups": []object{{"name": "staff"}},
 				"roles": object{"realm": []object{{"name": "clerk"}}}},
-				clientRep("mapping", object{"protocolMappers": []object{
-					mapperRep("groups", "oidc-group-membership-mapper",
+				clientJSON("mapping", object{"protocolMappers": []object{
+					mapperJSON("groups", "oidc-group-membership-mapper",
 						object{"claim.name": "groups", "full.path": "true",
 							"userinfo.token.claim": "true"}),
-					mapperRep("seen", "oidc-hardcoded-claim-mapper",
+					mapperJSON("seen", "oidc-hardcoded-claim-mapper",
 						object{"claim.name": "seen", "claim.value": "yes",
 							"jsonType.label": "String", "userinfo.token.claim": "true"}),
-					mapperRep("unseen", "oidc-hardcoded-claim-mapper",
+					mapperJSON("unseen", "oidc-hardcoded-claim-mapper",
 						object{"claim.name": "unseen", "claim.value": "no",
 							"jsonType.label":       "String",
 							"userinfo.token.claim": "false", "access.token.claim": "true"}),
-					mapperRep("roles", "oidc-usermodel-realm-role-mapper",
+					mapperJSON("roles", "oidc-usermodel-realm-role-mapper",
 						object{"claim.name": "duties", "multivalued": "true",
 							"userinfo.token.claim": "true"}),
 				}}),
-				clientRep("brief", object{"attributes": object{"access.token.lifespan": "10"}}),
-				clientRep("lightweight",
+				clientJSON("brief", object{"attributes": object{"access.token.lifespan": "10"}}),
+				clientJSON("lightweight",
 					object{
 						"attributes": object{"client.use.lightweight.access.token.enabled": "true"},
 					}),
-				clientRep("origins", object{"webOrigins": []string{"http://app.test"}}),
+				clientJSON("origins", object{"webOrigins": []string{"http://app.test"}}),
 			))
-		otherRealm := suite.addRealm(realmRep(nil))
+		otherRealm := suite.addRealm(realmJSON(nil))
 		addUserinfoClaims(suite, r)
 		addRejectedUserinfoRequests(suite, r, otherRealm)
 		addUserinfoOrigins(suite, r)
