@@ -75,35 +75,35 @@ func (r *Realm) AddUser(document []byte) (*User, error) {
 	if err := r.checkExists(); err != nil {
 		return nil, err
 	}
-	rep, err := realmfile.ReadUser(document)
+	record, err := realmfile.ReadUser(document)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: user: %w", err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !slices.Contains(rep.RealmRoles, r.defaultRoleName()) {
-		rep.RealmRoles = append(rep.RealmRoles, r.defaultRoleName())
+	if !slices.Contains(record.RealmRoles, r.defaultRoleName()) {
+		record.RealmRoles = append(record.RealmRoles, r.defaultRoleName())
 	}
 	// The admin API does the following steps, and an import doesn't.
-	rep.Groups = slices.Concat(rep.Groups, r.settings.DefaultGroups)
-	for _, credential := range rep.Credentials {
+	record.Groups = slices.Concat(record.Groups, r.settings.DefaultGroups)
+	for _, credential := range record.Credentials {
 		if credential.Temporary {
-			rep.RequiredActions = append(rep.RequiredActions,
+			record.RequiredActions = append(record.RequiredActions,
 				"UPDATE_PASSWORD")
 		}
 	}
 	for _, action := range r.settings.RequiredActions {
 		if action.Enabled && action.Default &&
-			!slices.Contains(rep.RequiredActions, action.Alias) {
-			rep.RequiredActions = append(rep.RequiredActions, action.Alias)
+			!slices.Contains(record.RequiredActions, action.Alias) {
+			record.RequiredActions = append(record.RequiredActions, action.Alias)
 		}
 	}
-	r.dropDisallowedAttributes(rep.Attributes)
-	r.useEmailAsUsername(&rep)
-	if rep.Username == "" {
+	r.dropDisallowedAttributes(record.Attributes)
+	r.useEmailAsUsername(&record)
+	if record.Username == "" {
 		return nil, errors.New("keycloaktest: user: username is missing")
 	}
-	u, err := r.addUser(rep)
+	u, err := r.addUser(record)
 	if err != nil {
 		return nil, fmt.Errorf("keycloaktest: user: %w", err)
 	}

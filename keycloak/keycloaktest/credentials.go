@@ -24,16 +24,16 @@ type otpCredential struct {
 }
 
 // addCredential sets the user's password or one-time code secret from a credential in a realm file.
-func (u *user) addCredential(rep realmfile.Credential) error {
+func (u *user) addCredential(record realmfile.Credential) error {
 	switch {
-	case rep.IsHashed() || !rep.IsSupported(): // not supported; Ignored lists it
+	case record.IsHashed() || !record.IsSupported(): // not supported; Ignored lists it
 		return nil
-	case rep.SecretData == "" && rep.Type != "password" && rep.Type != "":
+	case record.SecretData == "" && record.Type != "password" && record.Type != "":
 		return errors.New("credential: secretData is missing")
 	}
-	switch rep.Type {
+	switch record.Type {
 	case "password", "":
-		u.password = rep.Value
+		u.password = record.Value
 	case "otp", "totp":
 		var secretData struct {
 			Value string `json:"value"`
@@ -45,10 +45,10 @@ func (u *user) addCredential(rep realmfile.Credential) error {
 			Algorithm string `json:"algorithm"`
 			Encoding  string `json:"secretEncoding"`
 		}
-		if err := json.Unmarshal([]byte(rep.SecretData), &secretData); err != nil {
+		if err := json.Unmarshal([]byte(record.SecretData), &secretData); err != nil {
 			return fmt.Errorf("credential: secretData: %w", err)
 		}
-		if err := json.Unmarshal([]byte(rep.CredentialData), &credentialData); err != nil {
+		if err := json.Unmarshal([]byte(record.CredentialData), &credentialData); err != nil {
 			return fmt.Errorf("credential: credentialData: %w", err)
 		}
 		if credentialData.SubType != "" && credentialData.SubType != "totp" {
@@ -89,7 +89,7 @@ func (u *user) addCredential(rep realmfile.Credential) error {
 			options: hotp.ValidateOpts{Digits: otp.Digits(digits), Algorithm: algorithm},
 		}
 	default:
-		return fmt.Errorf("credential type %q is not supported", rep.Type)
+		return fmt.Errorf("credential type %q is not supported", record.Type)
 	}
 	return nil
 }

@@ -16,16 +16,16 @@ func (r *Realm) importUsersFile(content []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var addedUsers []*user
-	for _, rep := range file.Users {
-		if c := r.clients[rep.ServiceAccountClientID]; c != nil && c.serviceAccountGenerated {
+	for _, record := range file.Users {
+		if c := r.clients[record.ServiceAccountClientID]; c != nil && c.serviceAccountGenerated {
 			r.removeServiceAccount(c) // the file's account replaces the generated one
 		}
-		u, err := r.addUser(rep)
+		u, err := r.addUser(record)
 		if err != nil {
 			for _, u := range addedUsers {
 				r.unindexUser(u)
 			}
-			return fmt.Errorf("user %s: %w", rep.Username, err)
+			return fmt.Errorf("user %s: %w", record.Username, err)
 		}
 		addedUsers = append(addedUsers, u)
 	}

@@ -22,23 +22,24 @@ type organization struct {
 
 // buildOrganizations creates the organizations of the file.
 func (r *Realm) buildOrganizations(importOptions) error {
-	for _, rep := range r.settings.Organizations {
-		o := &organization{id: rep.ID, alias: rep.Alias, enabled: valueOr(rep.Enabled, true),
-			attributes: rep.Attributes, members: map[*user][]*group{}}
+	for _, record := range r.settings.Organizations {
+		o := &organization{id: record.ID, alias: record.Alias, attributes: record.Attributes,
+			enabled: valueOr(record.Enabled, true), members: map[*user][]*group{}}
 		if o.id == "" {
 			o.id = uuid.NewString()
 		}
-		for _, d := range rep.Domains {
+		for _, d := range record.Domains {
 			o.domains = append(o.domains, strings.ToLower(d.Name))
 		}
 		groupsByID := map[string]*group{}
-		if err := r.addOrganizationGroups(groupsByID, nil, rep.Groups); err != nil {
-			return fmt.Errorf("organization %s: %w", rep.Name, err)
+		if err := r.addOrganizationGroups(groupsByID, nil, record.Groups); err != nil {
+			return fmt.Errorf("organization %s: %w", record.Name, err)
 		}
-		for _, m := range rep.Members {
+		for _, m := range record.Members {
 			u := r.usersByName[strings.ToLower(m.Username)]
 			if u == nil {
-				return fmt.Errorf("organization %s: the realm has no user %q", rep.Name, m.Username)
+				return fmt.Errorf("organization %s: the realm has no user %q", record.Name,
+					m.Username)
 			}
 			o.members[u] = nil
 			for _, id := range m.Groups {
@@ -52,18 +53,18 @@ func (r *Realm) buildOrganizations(importOptions) error {
 
 // addOrganizationGroups adds groups and their subgroups to groupsByID.
 func (r *Realm) addOrganizationGroups(groupsByID map[string]*group, parent *group,
-	reps []realmfile.Group) error {
-	for _, rep := range reps {
-		g := &group{name: rep.Name, path: "/" + rep.Name, parent: parent}
+	records []realmfile.Group) error {
+	for _, record := range records {
+		g := &group{name: record.Name, path: "/" + record.Name, parent: parent}
 		if parent != nil {
 			g.path = parent.path + g.path
 		}
 		var err error
-		if g.roles, err = r.findRoles(rep.RealmRoles, rep.ClientRoles, true); err != nil {
+		if g.roles, err = r.findRoles(record.RealmRoles, record.ClientRoles, true); err != nil {
 			return fmt.Errorf("group %s: %w", g.path, err)
 		}
-		groupsByID[rep.ID] = g
-		if err := r.addOrganizationGroups(groupsByID, g, rep.SubGroups); err != nil {
+		groupsByID[record.ID] = g
+		if err := r.addOrganizationGroups(groupsByID, g, record.SubGroups); err != nil {
 			return err
 		}
 	}

@@ -105,9 +105,9 @@ type client struct {
 func (c *client) attributeIsTrue(name string) bool { return c.Attributes[name] == "true" }
 
 // newRealm builds a realm from its realm file.
-func newRealm(server *Server, rep realmfile.Realm, options importOptions) (*Realm, error) {
+func newRealm(server *Server, record realmfile.Realm, options importOptions) (*Realm, error) {
 	r := &Realm{
-		server: server, name: rep.Realm, settings: rep, profile: rep.Profile,
+		server: server, name: record.Realm, settings: record, profile: record.Profile,
 		roles: map[string]*role{}, groups: map[string]*group{}, scopes: map[string]*scope{},
 		clients: map[string]*client{}, users: map[string]*user{}, usersByName: map[string]*user{},
 		usersByEmail: map[string][]*user{},
@@ -129,34 +129,34 @@ func newRealm(server *Server, rep realmfile.Realm, options importOptions) (*Real
 }
 
 func (r *Realm) buildScopes(importOptions) error {
-	reps := r.settings.Scopes()
+	records := r.settings.Scopes()
 	if r.settings.ClientScopes == nil {
 		r.settings.DefaultDefaultClientScopes = realmfile.BuiltinDefaultScopes
 		r.settings.DefaultOptionalClientScopes = realmfile.BuiltinOptionalScopes
-	} else if !slices.ContainsFunc(reps, func(s realmfile.Scope) bool {
+	} else if !slices.ContainsFunc(records, func(s realmfile.Scope) bool {
 		return s.Name == "offline_access"
 	}) {
 		// Keycloak adds this scope if the file lacks it.
 		for _, s := range realmfile.BuiltinScopes() {
 			if s.Name == "offline_access" {
-				reps = append(slices.Clone(reps), s)
+				records = append(slices.Clone(records), s)
 			}
 		}
 		r.settings.DefaultOptionalClientScopes = append(
 			slices.Clone(r.settings.DefaultOptionalClientScopes), "offline_access")
 	}
-	for _, rep := range reps {
-		if rep.Protocol != "" && rep.Protocol != "openid-connect" {
+	for _, record := range records {
+		if record.Protocol != "" && record.Protocol != "openid-connect" {
 			continue // a SAML scope, which Ignored lists
 		}
-		r.scopes[rep.Name] = &scope{Scope: rep,
-			unsupportedMappers: realmfile.UnsupportedMappers(rep.ProtocolMappers)}
+		r.scopes[record.Name] = &scope{Scope: record,
+			unsupportedMappers: realmfile.UnsupportedMappers(record.ProtocolMappers)}
 	}
 	return nil
 }
 
 func (r *Realm) buildClients(options importOptions) error {
-	reps := slices.Clone(r.settings.Clients)
+	records := slices.Clone(r.settings.Clients)
 	fileHasClient := func(clientID string) bool {
 		return slices.ContainsFunc(r.settings.Clients, func(c realmfile.Client) bool {
 			return c.ClientID == clientID
@@ -167,18 +167,18 @@ func (r *Realm) buildClients(options importOptions) error {
 		if !fileHasClient(builtin.ClientID) &&
 			(builtin.ClientID != "account-console" || !fileHasClient("account") ||
 				r.settings.NeedsAccountConsole) {
-			reps = append(reps, builtin)
+			records = append(records, builtin)
 		}
 	}
-	for i, rep := range reps {
-		if rep.FullScopeAllowed == nil {
-			rep.FullScopeAllowed = new(!rep.ConsentRequired)
+	for i, record := range records {
+		if record.FullScopeAllowed == nil {
+			record.FullScopeAllowed = new(!record.ConsentRequired)
 		}
 		c := &client{
-			Client: rep, roles: map[string]*role{}, enabled: valueOr(rep.Enabled, true),
+			Client: record, roles: map[string]*role{}, enabled: valueOr(record.Enabled, true),
 			fromFile:           i < len(r.settings.Clients),
-			allowsStandardFlow: valueOr(rep.StandardFlowEnabled, true),
-			hasFullScope:       valueOr(rep.FullScopeAllowed, !rep.ConsentRequired),
+			allowsStandardFlow: valueOr(record.StandardFlowEnabled, true),
+			hasFullScope:       valueOr(record.FullScopeAllowed, !record.ConsentRequired),
 		}
 		if c.ID == "" {
 			c.ID = uuid.NewString()
@@ -214,7 +214,7 @@ func (r *Realm) buildClients(options importOptions) error {
 				c.defaultScopes = append(c.defaultScopes, name)
 			}
 		}
-		c.unsupportedSettings = realmfile.UnsupportedSettings(rep)
+		c.unsupportedSettings = realmfile.UnsupportedSettings(record)
 		if !c.fromFile {
 			c.addBuiltinRoles()
 		}
@@ -269,9 +269,9 @@ func (r *Realm) buildRoles(importOptions) error {
 		defaultRole.composites = append(defaultRole.composites, account.roles["manage-account"],
 			account.roles["view-profile"])
 	}
-	for _, rep := range roles.Realm {
-		if r.roles[rep.Name] == nil {
-			r.roles[rep.Name] = &role{name: rep.Name}
+	for _, record := range roles.Realm {
+		if r.roles[record.Name] == nil {
+			r.roles[record.Name] = &role{name: record.Name}
 		}
 	}
 	for id, roles := range roles.Client {
@@ -279,28 +279,28 @@ func (r *Realm) buildRoles(importOptions) error {
 		if c == nil {
 			return fmt.Errorf("roles.client.%s: the realm has no client of this name", id)
 		}
-		for _, rep := range roles {
-			if c.roles[rep.Name] == nil {
-				c.roles[rep.Name] = &role{name: rep.Name, clientID: id}
+		for _, record := range roles {
+			if c.roles[record.Name] == nil {
+				c.roles[record.Name] = &role{name: record.Name, clientID: id}
 			}
 		}
 	}
-	addComposites := func(target *role, rep realmfile.Role) error {
-		composites, err := r.findRoles(rep.Composites.Realm, rep.Composites.Client, false)
+	addComposites := func(target *role, record realmfile.Role) error {
+		composites, err := r.findRoles(record.Composites.Realm, record.Composites.Client, false)
 		if err != nil {
-			return fmt.Errorf("role %s: %w", rep.Name, err)
+			return fmt.Errorf("role %s: %w", record.Name, err)
 		}
 		target.composites = union(target.composites, composites)
 		return nil
 	}
-	for _, rep := range roles.Realm {
-		if err := addComposites(r.roles[rep.Name], rep); err != nil {
+	for _, record := range roles.Realm {
+		if err := addComposites(r.roles[record.Name], record); err != nil {
 			return err
 		}
 	}
 	for id, roles := range roles.Client {
-		for _, rep := range roles {
-			if err := addComposites(r.clients[id].roles[rep.Name], rep); err != nil {
+		for _, record := range roles {
+			if err := addComposites(r.clients[id].roles[record.Name], record); err != nil {
 				return err
 			}
 		}
@@ -330,7 +330,7 @@ func (r *Realm) addDefaultRoles() error {
 func (r *Realm) buildFinalRoles(importOptions) error {
 	if management := r.clients["realm-management"]; management.fromFile {
 		const realmAdmin = "realm-admin"
-		isRealmAdmin := func(rep realmfile.Role) bool { return rep.Name == realmAdmin }
+		isRealmAdmin := func(record realmfile.Role) bool { return record.Name == realmAdmin }
 		if management.roles[realmAdmin] != nil &&
 			!slices.ContainsFunc(r.settings.Roles.Client[management.ClientID], isRealmAdmin) {
 			return fmt.Errorf(
@@ -360,8 +360,8 @@ func (r *Realm) definesOfflineAccess() bool {
 
 // fileHasRole reports whether the file has a realm role with this name.
 func (r *Realm) fileHasRole(name string) bool {
-	return slices.ContainsFunc(r.settings.Roles.Realm, func(rep realmfile.Role) bool {
-		return rep.Name == name
+	return slices.ContainsFunc(r.settings.Roles.Realm, func(record realmfile.Role) bool {
+		return record.Name == name
 	})
 }
 
@@ -424,25 +424,25 @@ func union(a, b []*role) []*role {
 }
 
 func (r *Realm) buildGroups(importOptions) error {
-	var addGroups func(parent *group, reps []realmfile.Group) error
-	addGroups = func(parent *group, reps []realmfile.Group) error {
-		for _, rep := range reps {
+	var addGroups func(parent *group, records []realmfile.Group) error
+	addGroups = func(parent *group, records []realmfile.Group) error {
+		for _, record := range records {
 			g := &group{
-				name: rep.Name, path: "/" + rep.Name, parent: parent,
-				attributes: rep.Attributes,
+				name: record.Name, path: "/" + record.Name, parent: parent,
+				attributes: record.Attributes,
 			}
 			if parent != nil {
 				g.path = parent.path + g.path
 			}
 			var err error
-			g.roles, err = r.findRoles(rep.RealmRoles, rep.ClientRoles, true)
+			g.roles, err = r.findRoles(record.RealmRoles, record.ClientRoles, true)
 			if err != nil {
 				return fmt.Errorf("group %s: %w", g.path, err)
 			}
 			if r.groups[g.path] == nil { // groups with slashes in their names can have equal paths
 				r.groups[g.path] = g
 			}
-			if err := addGroups(g, rep.SubGroups); err != nil {
+			if err := addGroups(g, record.SubGroups); err != nil {
 				return err
 			}
 		}

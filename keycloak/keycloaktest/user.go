@@ -98,9 +98,9 @@ func expandComposites(roles []*role) []*role {
 }
 
 func (r *Realm) buildUsers(importOptions) error {
-	for _, rep := range r.settings.Users {
-		if _, err := r.addUser(rep); err != nil {
-			return fmt.Errorf("user %s: %w", rep.Username, err)
+	for _, record := range r.settings.Users {
+		if _, err := r.addUser(record); err != nil {
+			return fmt.Errorf("user %s: %w", record.Username, err)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.clients)) {
@@ -158,19 +158,19 @@ func (r *Realm) addServiceAccountScope(c *client) {
 	}
 }
 
-// addUser adds a user. It resolves the names of roles, groups and clients in rep.
-func (r *Realm) addUser(rep realmfile.User) (*user, error) {
-	if rep.ID == "" {
-		rep.ID = uuid.NewString()
+// addUser adds a user. It resolves the names of roles, groups and clients in record.
+func (r *Realm) addUser(record realmfile.User) (*user, error) {
+	if record.ID == "" {
+		record.ID = uuid.NewString()
 	}
-	if r.users[rep.ID] != nil {
-		return nil, fmt.Errorf("another user has the id %s", rep.ID)
+	if r.users[record.ID] != nil {
+		return nil, fmt.Errorf("another user has the id %s", record.ID)
 	}
-	if err := r.normalizeNames(&rep); err != nil {
+	if err := r.normalizeNames(&record); err != nil {
 		return nil, err
 	}
-	u := &user{User: rep, consents: map[string][]string{}}
-	for _, path := range rep.Groups {
+	u := &user{User: record, consents: map[string][]string{}}
+	for _, path := range record.Groups {
 		g := r.groups["/"+strings.TrimPrefix(path, "/")]
 		if g == nil {
 			return nil, fmt.Errorf("the realm has no group %q", path)
@@ -179,7 +179,7 @@ func (r *Realm) addUser(rep realmfile.User) (*user, error) {
 			u.groups = append(u.groups, g)
 		}
 	}
-	for _, credential := range rep.Credentials {
+	for _, credential := range record.Credentials {
 		if err := u.addCredential(credential); err != nil {
 			return nil, err
 		}
@@ -188,7 +188,7 @@ func (r *Realm) addUser(rep realmfile.User) (*user, error) {
 	if problem := r.passwordProblem(u.User, u.password); problem != "" && u.password != "" {
 		return nil, fmt.Errorf("credentials: %s", problem)
 	}
-	for _, consent := range rep.Consents {
+	for _, consent := range record.Consents {
 		if r.clients[consent.ClientID] == nil {
 			return nil, fmt.Errorf("clientConsents: the realm has no client %q", consent.ClientID)
 		}
@@ -199,19 +199,19 @@ func (r *Realm) addUser(rep realmfile.User) (*user, error) {
 		}
 		u.consents[consent.ClientID] = consent.Scopes
 	}
-	owner := r.clients[rep.ServiceAccountClientID]
+	owner := r.clients[record.ServiceAccountClientID]
 	switch {
-	case rep.ServiceAccountClientID == "":
+	case record.ServiceAccountClientID == "":
 	case owner == nil:
 		return nil, fmt.Errorf("serviceAccountClientId: the realm has no client %q",
-			rep.ServiceAccountClientID)
+			record.ServiceAccountClientID)
 	case owner.serviceAccount != nil:
 		return nil, fmt.Errorf("serviceAccountClientId: the client %q already has an account",
-			rep.ServiceAccountClientID)
+			record.ServiceAccountClientID)
 	}
 	// findRoles creates missing roles, so call it only if nothing else is invalid.
 	var err error
-	if u.roles, err = r.findRoles(rep.RealmRoles, rep.ClientRoles, true); err != nil {
+	if u.roles, err = r.findRoles(record.RealmRoles, record.ClientRoles, true); err != nil {
 		return nil, err
 	}
 	if owner != nil {
@@ -223,26 +223,26 @@ func (r *Realm) addUser(rep realmfile.User) (*user, error) {
 
 // useEmailAsUsername sets the username to the email address if the realm is configured that way.
 // Keycloak does this when it adds or changes a user, but not on import.
-func (r *Realm) useEmailAsUsername(rep *realmfile.User) {
-	if r.settings.RegistrationEmailAsUsername && rep.Email != "" &&
-		rep.ServiceAccountClientID == "" {
-		rep.Username = rep.Email
+func (r *Realm) useEmailAsUsername(record *realmfile.User) {
+	if r.settings.RegistrationEmailAsUsername && record.Email != "" &&
+		record.ServiceAccountClientID == "" {
+		record.Username = record.Email
 	}
 }
 
 // normalizeNames lower-cases the username and email address, as Keycloak does. It returns an error
 // if another user already has the username or email address.
-func (r *Realm) normalizeNames(rep *realmfile.User) error {
-	rep.Username = strings.ToLower(rep.Username)
-	rep.Email = strings.ToLower(rep.Email)
-	if len(rep.Username) > maxNameLength {
+func (r *Realm) normalizeNames(record *realmfile.User) error {
+	record.Username = strings.ToLower(record.Username)
+	record.Email = strings.ToLower(record.Email)
+	if len(record.Username) > maxNameLength {
 		return fmt.Errorf("username is longer than %d bytes", maxNameLength)
 	}
-	if other := r.usersByName[rep.Username]; other != nil && other.ID != rep.ID {
+	if other := r.usersByName[record.Username]; other != nil && other.ID != record.ID {
 		return fmt.Errorf("another user has this name")
 	}
-	if !r.settings.DuplicateEmailsAllowed && r.emailTaken(rep.Email, rep.ID) {
-		return fmt.Errorf("another user has the e-mail address %s", rep.Email)
+	if !r.settings.DuplicateEmailsAllowed && r.emailTaken(record.Email, record.ID) {
+		return fmt.Errorf("another user has the e-mail address %s", record.Email)
 	}
 	return nil
 }
