@@ -20,9 +20,9 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// Kept answers equal those of the resolvers byte for byte. Random operations are sent to a server
-// without the cache, and several times to one with it. Status, headers and body must be the same,
-// and what Observe gets.
+// A cached answer equals the answer of the resolvers byte for byte. The test sends each random
+// operation to a server without the cache, and several times to a server with the cache. The
+// status, the headers, the body and the Outcome must be the same.
 func TestAnswerCache_sameBytes(t *testing.T) {
 	const operationCount = 2000
 	kc := newFakeKeycloak(t, clientSecret)
@@ -73,7 +73,7 @@ func TestAnswerCache_sameBytes(t *testing.T) {
 			}
 		}
 		check(r, authorization, otherMedia)
-		// An operation that others have sent.
+		// An operation that was sent before, perhaps for another caller.
 		sent = append(sent, r)
 		check(sent[w.IntN(len(sent))], callers.next(w.Rand), media)
 		if t.Failed() {
@@ -98,8 +98,8 @@ type observedHandler struct {
 // A graphqlRequest is a random request. text is the body of a POST, or the query string.
 type graphqlRequest struct{ method, text string }
 
-// send sends a request and returns the response and the outcome, without what differs between any
-// two requests.
+// send sends a request and returns the response and the outcome, without the request ID and the
+// duration.
 func (h *observedHandler) send(r graphqlRequest, authorization, media string) string {
 	body := r.text
 	if r.method != http.MethodPost {
@@ -136,15 +136,15 @@ func sortErrors(body string) string {
 	return fmt.Sprintf("%s %s %s", errs.Errors, content.Data, content.Extensions)
 }
 
-// A callerList makes the Authorization headers of several users.
+// A callerList makes Authorization headers for several users.
 type callerList struct {
-	mint    []func() string // a new token of each user
-	current []string
-	uses    []int
-	other   []string // headers without a valid token
+	mint    []func() string // each makes a header with a new token of one user
+	current []string        // the current header of each user
+	uses    []int           // how often each user's headers were used
+	other   []string        // headers without a valid token
 }
 
-// newCallers returns users with different claims.
+// newCallers returns a callerList whose users have different claims.
 func newCallers(t *testing.T, kc *keycloaktest.Server) *callerList {
 	t.Helper()
 	c := &callerList{other: []string{"", "Bearer", "Bearer x.y.z", "Basic YWxpY2U6YWxpY2U=",
@@ -174,8 +174,8 @@ func newCallers(t *testing.T, kc *keycloaktest.Server) *callerList {
 	return c
 }
 
-// next returns the header of a random caller. It often renews tokens, because each token has room
-// for some answers only.
+// next returns the header of a random caller. It often renews tokens, because the cache has room
+// for only some answers per token.
 func (c *callerList) next(random *rand.Rand) string {
 	n := random.IntN(len(c.mint) + 1)
 	if n == len(c.mint) {
@@ -222,7 +222,8 @@ func (w *operationWriter) oneIn(n int) bool { return w.IntN(n) == 0 }
 // choose returns one of the choices.
 func (w *operationWriter) choose(choices ...string) string { return choices[w.IntN(len(choices))] }
 
-// fieldTypes has the types of the fields that have selections. The other fields have none.
+// fieldTypes has the fields of each type, with their types. The type is empty if the field is a
+// leaf.
 var fieldTypes = map[string]map[string]string{
 	"Query": {"me": "User"},
 	"User": {"id": "", "username": "", "email": "", "emailVerified": "", "name": "",

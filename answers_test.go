@@ -20,7 +20,7 @@ import (
 	"github.com/cloakql/cloakql/signin"
 )
 
-// countMe returns the resolvers of an application, and the number of times that me ran.
+// countMe returns the resolvers of an application, and a counter of the calls of me.
 func countMe() (a application, calls *atomic.Int64) {
 	calls = &atomic.Int64{}
 	return application{me: func(ctx context.Context) (*identity.User, error) {
@@ -93,7 +93,7 @@ type mapAnswers map[string]any
 func (m mapAnswers) Get(request []byte) any                   { return m[string(request)] }
 func (m mapAnswers) Put(request []byte, answer any, size int) { m[string(request)] = answer }
 
-// A middleware that changes the user sees its change in every answer.
+// If a middleware changes the user, every answer has the changed user.
 func TestAnswerCache_changedUser(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	config := testConfig(t, withKeycloak(kc), "RUNTIME_ENV=prod")
@@ -137,8 +137,8 @@ func TestAnswerCache_wrappedSchema(t *testing.T) {
 // A wrappedSchema is a schema that could change answers.
 type wrappedSchema struct{ graphql.ExecutableSchema }
 
-// A kept answer passes what is in front of GraphQL, as other answers do: CORS, the host names, and
-// the token's verification with the realm's keys.
+// A request whose answer is cached passes everything in front of GraphQL, as other requests do:
+// CORS, the host name check, and the verification of the token with the realm's keys.
 func TestAnswerCache_inFront(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	config := testConfig(t, withKeycloak(kc), "RUNTIME_ENV=prod")

@@ -27,8 +27,8 @@ func withRoles(roles ...string) keycloaktest.TokenSpec {
 	}
 }
 
-// The server logs one line for each operation with a denied field: which fields, and the caller's
-// subject. It doesn't log what the caller has.
+// The server logs one line for each operation with denied fields. The line has the fields and the
+// caller's subject, but not the caller's roles.
 func TestAuthz_log(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	config := testConfig(t, withKeycloak(kc), "AUTHZ_DRY_RUN=Query.group")
@@ -69,7 +69,7 @@ func TestAuthz_log(t *testing.T) {
 }
 
 // With AUTHZ_EXPLAIN, an error has the arguments of the rule; otherwise, it doesn't. It never has
-// what the caller has.
+// the caller's roles.
 func TestAuthz_explain(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	for explain, want := range map[string]string{
@@ -99,7 +99,8 @@ func TestAuthz_allOrNothing(t *testing.T) {
 	}
 }
 
-// A stronger or more recent sign-in is asked for as in RFC 9470.
+// If a field requires a stronger or more recent sign-in, the error has the requirement in the terms
+// of RFC 9470.
 func TestAuthz_stepUp(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	config := testConfig(t, withKeycloak(kc))
@@ -120,7 +121,7 @@ func TestAuthz_stepUp(t *testing.T) {
 func TestIntrospection_setting(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	schemaReader := bearer(t, kc, withRoles("schema-reader"))
-	other := bearer(t, kc, withRoles("Schema-Reader"))
+	capitalized := bearer(t, kc, withRoles("Schema-Reader")) // not the same role
 	for _, tt := range []struct {
 		settings      []string
 		authorization string
@@ -129,7 +130,7 @@ func TestIntrospection_setting(t *testing.T) {
 		{[]string{"INTROSPECTION=local"}, "", true},
 		{[]string{"INTROSPECTION=off"}, "", false},
 		{[]string{"INTROSPECTION=role:schema-reader"}, "", false},
-		{[]string{"INTROSPECTION=role:schema-reader"}, other, false},
+		{[]string{"INTROSPECTION=role:schema-reader"}, capitalized, false},
 		{[]string{"INTROSPECTION=role:schema-reader"}, "Bearer x", false},
 		{[]string{"INTROSPECTION=role:schema-reader"}, schemaReader, true},
 		{[]string{"INTROSPECTION=off"}, schemaReader, false},

@@ -47,10 +47,10 @@ type Config struct {
 	// without Keys gets the realm's keys. An Issuer without Names gets the issuer of its keys'
 	// realm.
 	//
-	// If Audience is empty, it becomes the client ID, and AuthorizedParty too unless it is set.
-	// Then the server accepts tokens for this API, and all tokens that were issued to the client.
-	// Set Audience to accept only tokens for this API, once every client that calls it has an
-	// audience mapper.
+	// If Audience is empty, the client ID becomes the audience, and also the AuthorizedParty unless
+	// that is set. Then the server accepts tokens for this API, and all tokens that were issued to
+	// the client. Set Audience to accept only tokens for this API, once every client that calls it
+	// has an audience mapper.
 	Tokens keycloak.VerifierConfig
 
 	// Attempts limits attempts per account, per token and per address.
@@ -78,7 +78,8 @@ type Config struct {
 	// DisableAnswerCache makes the server run every operation. Otherwise, it caches the responses
 	// to queries whose root fields carry @fromToken, with the caller's token in the token cache,
 	// and sends them again while the token is valid. It caches no responses if HTTP.Middleware is
-	// set, because that may change the user. If GraphQL.Answers is set, the server uses only that.
+	// set, because the middleware may change the user. If GraphQL.Answers is set, the server uses
+	// only that.
 	DisableAnswerCache bool
 
 	// Authz configures the access rules of Schema. List in Authz.Guards the application's own
@@ -121,7 +122,8 @@ type HTTPConfig struct {
 
 	// AllowedHosts are the host names that requests may use, without a port, such as
 	// api.example.com or *.example.com. A local server accepts the names of this machine too. If
-	// AllowedHosts is empty, a local server accepts only those, and other servers accept any name.
+	// AllowedHosts is empty, a local server accepts only this machine's names, and other servers
+	// accept any name.
 	AllowedHosts []string
 
 	// Proxies are the reverse proxies whose X-Forwarded-For is trusted (throttle.AddressConfig).

@@ -75,8 +75,8 @@ func TestErrorTable(t *testing.T) {
 
 	guardedConfig := testConfig(t, withKeycloak(kc))
 	guardedConfig.Schema = guardedSchema
-	guarded := newTestServer(t, guardedConfig, nil)
-	with := func(query, authorization string) testRequest {
+	guardedServer := newTestServer(t, guardedConfig, nil)
+	queryAs := func(query, authorization string) testRequest {
 		return testRequest{query: query, authorization: authorization}
 	}
 	const notAllowed = "You aren't allowed to use this field"
@@ -111,27 +111,27 @@ func TestErrorTable(t *testing.T) {
 		{brokenKeycloakServer, me(bearer(t, brokenKeycloak, keycloaktest.TokenSpec{})), 200,
 			"SERVICE_UNAVAILABLE/KEYS_UNAVAILABLE", "Tokens can't be verified right now", "me"},
 
-		{guarded, with(`{ anyRole }`, validToken), 200, "FORBIDDEN/ROLE_MISSING", notAllowed,
-			"anyRole"},
-		{guarded, with(`{ allScopes }`, validToken), 200, "FORBIDDEN/SCOPE_MISSING", notAllowed,
-			"allScopes"},
-		{guarded, with(`{ group }`, validToken), 200, "FORBIDDEN/GROUP_MISSING", notAllowed,
-			"group"},
-		{guarded, with(`{ organization }`, validToken), 200, "FORBIDDEN/ORGANIZATION_MISSING",
-			notAllowed, "organization"},
-		{guarded, with(`{ claim }`, validToken), 200, "FORBIDDEN/CLAIM_MISSING", notAllowed,
-			"claim"},
-		{guarded, with(`{ owned(userId: "x") }`, validToken), 200, "FORBIDDEN/NOT_OWNER",
+		{guardedServer, queryAs(`{ anyRole }`, validToken), 200, "FORBIDDEN/ROLE_MISSING",
+			notAllowed, "anyRole"},
+		{guardedServer, queryAs(`{ allScopes }`, validToken), 200, "FORBIDDEN/SCOPE_MISSING",
+			notAllowed, "allScopes"},
+		{guardedServer, queryAs(`{ group }`, validToken), 200, "FORBIDDEN/GROUP_MISSING",
+			notAllowed, "group"},
+		{guardedServer, queryAs(`{ organization }`, validToken), 200,
+			"FORBIDDEN/ORGANIZATION_MISSING", notAllowed, "organization"},
+		{guardedServer, queryAs(`{ claim }`, validToken), 200, "FORBIDDEN/CLAIM_MISSING",
+			notAllowed, "claim"},
+		{guardedServer, queryAs(`{ owned(userId: "x") }`, validToken), 200, "FORBIDDEN/NOT_OWNER",
 			notAllowed, "owned"},
-		{guarded, with(`{ notImpersonated }`, bearer(t, kc, keycloaktest.TokenSpec{
+		{guardedServer, queryAs(`{ notImpersonated }`, bearer(t, kc, keycloaktest.TokenSpec{
 			Claims: map[string]any{"act": map[string]any{"sub": "someone"}}})), 200,
 			"FORBIDDEN/IMPERSONATED", "Not allowed while acting as somebody else",
 			"notImpersonated"},
-		{guarded, with(`{ strong }`, validToken), 200, "UNAUTHENTICATED/STEP_UP_REQUIRED",
+		{guardedServer, queryAs(`{ strong }`, validToken), 200, "UNAUTHENTICATED/STEP_UP_REQUIRED",
 			"Confirm your identity to continue", "strong"},
 		// Nothing runs.
-		{guarded, with(`mutation { write erase }`, validToken), 200, "FORBIDDEN/ROLE_MISSING",
-			notAllowed, "erase"},
+		{guardedServer, queryAs(`mutation { write erase }`, validToken), 200,
+			"FORBIDDEN/ROLE_MISSING", notAllowed, "erase"},
 
 		{s, login(""), 200, "BAD_USER_INPUT", "Request malformed!", "login"},
 		{s, refresh("tab\there"), 200, "BAD_USER_INPUT", "Request malformed!", "refresh"},
@@ -283,7 +283,8 @@ func TestErrorTable(t *testing.T) {
 		t.Run(tt.code, func(t *testing.T) {
 			if tt.code == "UNAUTHENTICATED/KEY_UNKNOWN" ||
 				tt.code == "UNAUTHENTICATED/TOKEN_SIGNATURE" {
-				// Caches the keys, so that the error can only be about the token of the request.
+				// This request makes the server cache the keys, so that the error can only be about
+				// the token of the next request.
 				tt.server.do(t, me(validToken))
 			}
 			response, body := tt.server.do(t, tt.request)

@@ -151,7 +151,7 @@ func refusedTokens(t testing.TB, kc *keycloaktest.Server, config cloakql.Config)
 }
 
 // newGate starts a proxy in front of kc. A test that sends to the channel gate makes the proxy
-// withhold responses until the test receives from it. (Server.Fail can delay or withhold a
+// withhold responses until the test receives from gate. (Server.Fail can delay or withhold a
 // response too, but a test can't choose when to release it.)
 func newGate(t testing.TB, kc *keycloaktest.Server) (address string, gate chan struct{}) {
 	t.Helper()

@@ -13,7 +13,8 @@ import (
 )
 
 // On every path, a local server accepts this machine's names and the names in ALLOWED_HOSTS. A
-// production server accepts any name unless ALLOWED_HOSTS is set; even then, /healthz accepts any.
+// production server accepts any name unless ALLOWED_HOSTS is set; even then, /healthz accepts any
+// name.
 func TestHosts(t *testing.T) {
 	const allowedHosts = "ALLOWED_HOSTS=API.example.com, " +
 		"*.example.org,[2001:DB8:0::1],2001:db8::2,192.0.2.1,devbox."

@@ -33,7 +33,7 @@ var allowedImports = map[string][]string{
 	// e2e tests the built server from outside, and compares its GraphQL parser with graphql-js.
 	"e2e": {"keycloak/keycloaktest", "apierror", "graphqlhttp", "limits"},
 
-	"store":           {"store/storetest"}, // in tests
+	"store":           {"store/storetest"}, // only the tests
 	"store/storetest": {"store"},           // for any implementation of store's interfaces
 
 	"internal/language":   {},
@@ -48,7 +48,7 @@ var allowedImports = map[string][]string{
 	"deploy/keycloak":     {},
 	"internal/strictjson": {},
 	"internal/jose":       {"internal/strictjson"},
-	// Other projects use it without CloakQL, so it imports no other package of CloakQL.
+	// Other projects use keycloaktest without CloakQL, so it imports no other package of CloakQL.
 	"keycloak/keycloaktest":                    {"keycloak/keycloaktest/internal/realmfile"},
 	"keycloak/keycloaktest/internal/realmfile": {},
 	"keycloak/keycloaktest/contract":           {"keycloak/keycloaktest"},
@@ -64,7 +64,7 @@ var allowedImports = map[string][]string{
 	"e2e/bench":       {"internal/program", "keycloak/keycloaktest", "settings"},
 	"keycloak/drill":  {"identity", "keycloak", "keycloak/keycloaktest"},
 	"graph/generated": {"identity"},
-	// Apierror in tests.
+	// Only the tests import apierror.
 	"graph":  {"graph/generated", "authz", "identity", "schema", "signin", "apierror"},
 	"signin": {"identity"},
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A login sends one request to Keycloak, and logins reuse connections: one is enough for any number
-// of logins in sequence.
+// A login sends one request to Keycloak, and logins reuse connections: one connection is enough for
+// any number of logins in sequence.
 func TestLogin_connections_sequence(t *testing.T) {
 	const loginCount = 20
 	s := newLoginServer(t, loginCount, 1)
@@ -20,8 +20,8 @@ func TestLogin_connections_sequence(t *testing.T) {
 	s.check(t, loginCount, 1)
 }
 
-// Logins at the same time need a connection each. Later logins reuse these, even if there are as
-// many at once.
+// Each of several concurrent logins needs its own connection. Later logins reuse these connections,
+// even if as many logins are concurrent again.
 func TestLogin_connections_concurrent(t *testing.T) {
 	const loginCount = 64
 	s := newLoginServer(t, loginCount, loginCount)
@@ -46,7 +46,7 @@ type loginServer struct {
 	connections *gatedListener
 }
 
-// newLoginServer starts a server for userCount users. Its Keycloak responds to nobody until it has
+// newLoginServer starts a server for userCount users. Its Keycloak sends no response until it has
 // minConnections connections.
 func newLoginServer(t *testing.T, userCount, minConnections int) *loginServer {
 	t.Helper()
@@ -88,7 +88,8 @@ func (s *loginServer) check(t *testing.T, wantLogins, wantConnections int) {
 	}
 }
 
-// A gatedListener counts connections. No connection can be read until there are minCount.
+// A gatedListener counts connections. No connection can be read until there are minCount
+// connections.
 type gatedListener struct {
 	net.Listener
 	minCount int

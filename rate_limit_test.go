@@ -33,7 +33,7 @@ func TestRateLimit_knownAndUnknownNames(t *testing.T) {
 	t.Run("guess", func(t *testing.T) {
 		for n, name := range names {
 			t.Run(name, func(t *testing.T) {
-				t.Parallel() // sign-ins wait only for those of the same account
+				t.Parallel() // sign-ins wait only for sign-ins of the same account
 				for i := range 12 {
 					spelling := []string{name, strings.ToUpper(name)}[i%2]
 					_, body := s.do(t, loginRequest(spelling, "wrong"))
@@ -67,8 +67,8 @@ func TestRateLimit_knownAndUnknownNames(t *testing.T) {
 	}
 }
 
-// One request can't hold several attempts, not even with aliases, fragments or inline fragments: it
-// is refused before Keycloak is called. Attempts in separate requests count one by one.
+// A request with several attempts is refused before Keycloak is called, even if it uses aliases,
+// fragments or inline fragments. Attempts in separate requests count one by one.
 func TestRateLimit_aliases(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	s := newTestServer(t, testConfig(t, withKeycloak(kc)), nil)

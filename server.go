@@ -225,12 +225,12 @@ func (s *Server) newGraphQL(schema graphql.ExecutableSchema) (http.Handler, erro
 	return server, nil
 }
 
-// keepsAnswers reports whether answers of fields with @fromToken are kept.
+// keepsAnswers reports whether the server caches the answers to queries of fields with @fromToken.
 func (c Config) keepsAnswers() bool {
 	return !c.DisableAnswerCache && c.HTTP.Middleware == nil && c.GraphQL.Answers == nil
 }
 
-// answerStore returns the answers that are kept for the access token of a request, or nil.
+// answerStore returns the store of the answers to queries with a request's access token, or nil.
 func answerStore(ctx context.Context) graphqlhttp.AnswerStore {
 	if answers := keycloak.AnswersFromContext(ctx); answers != nil {
 		return answers
@@ -399,8 +399,8 @@ func (s *Server) drainTimeout() time.Duration {
 	return readTimeout + s.config.requestTimeout() + clientTimeout + 5*time.Second
 }
 
-// ready responds 200 while tokens can be verified, and 503 otherwise. If there is a problem, the
-// body says which.
+// serveReady responds 200 while tokens can be verified, and 503 otherwise. If there is a problem,
+// the body says which.
 func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 	usable, fetchErr := s.keys.Status()
 	status, text := http.StatusOK, "ready"

@@ -25,8 +25,9 @@ import (
 	"github.com/cloakql/cloakql/keycloak"
 )
 
-// With 64 sign-ins in flight, the 65th fails with BUSY at once, and the others are unaffected. They
-// come from four networks, because one network may have only a quarter of the 64 in flight.
+// With 64 sign-ins in flight, the 65th fails with BUSY at once, and the others are unaffected. The
+// sign-ins come from four networks, because one network may have only a quarter of the 64 in
+// flight.
 func TestLogin_busy(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	address, gate := newGate(t, kc)

@@ -93,7 +93,7 @@ func newStageSetup(tb testing.TB) *stageSetup {
 	s := &stageSetup{tb: tb, config: testConfig(tb, withKeycloak(kc), "RUNTIME_ENV=prod"),
 		header: http.Header{"Content-Type": {"application/json"},
 			"Authorization": {bearer(tb, kc, keycloaktest.TokenSpec{})}}}
-	// The commands log like this, but to a buffer.
+	// The commands use the same log handlers, but write to a buffer.
 	s.config.Log = slog.New(settings.TranslateLog(slog.NewJSONHandler(io.Discard, nil)))
 	s.config.Keys.Log = s.config.Log
 	s.config.Tokens.Issuers = []keycloak.Issuer{
@@ -145,8 +145,8 @@ func requireUser(err *error) http.HandlerFunc {
 	return func(_ http.ResponseWriter, r *http.Request) { _, *err = identity.Require(r.Context()) }
 }
 
-// graphQLHTTP runs the GraphQL handler, except that it has the result of the operation ready. In
-// addition to decode and document, it reads the body, and encodes and writes the response.
+// graphQLHTTP runs the GraphQL handler with a prepared result instead of executing the operation.
+// In addition to decode and document, it reads the body, and encodes and writes the response.
 func (s *stageSetup) graphQLHTTP() func() error {
 	operation, exec := s.newOperation()
 	result := dispatch(s.newContext(), exec, operation)
@@ -301,7 +301,7 @@ func newSender(h http.Handler, header http.Header) func() *reusedResponse {
 	}
 }
 
-// A reusedResponse is an http.ResponseWriter for one request after the other.
+// A reusedResponse is an http.ResponseWriter that is reused for one request after another.
 type reusedResponse struct {
 	header http.Header
 	status int

@@ -164,10 +164,9 @@ func TestRefresh_stolenTokenAfterFailedLogout(t *testing.T) {
 	repair := kc.Fail(keycloaktest.Fault{Endpoint: "/logout", Status: http.StatusBadGateway})
 	s.logoutFrom(t, ownerAddress, secondToken)
 	repair()
-	next, reason := s.refreshFrom(t, sameNetworkAddress, firstToken)
-	if next != "" || reason != "REUSED" {
+	newToken, reason := s.refreshFrom(t, sameNetworkAddress, firstToken)
+	if newToken != "" || reason != "REUSED" {
 		t.Errorf("refresh with the used token: reason %q, want REUSED; new token: %t, want false",
-			reason,
-			next != "")
+			reason, newToken != "")
 	}
 }
