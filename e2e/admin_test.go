@@ -182,7 +182,8 @@ func encode(t *testing.T, o object) []byte {
 // The following methods change users and realms as an administrator would, with the methods of the
 // fake or with the admin API of a real Keycloak.
 
-// withFakeUser calls f with the user if Keycloak is a fake, and reports whether it is one.
+// withFakeUser calls f with the user if Keycloak is the fake. It reports whether Keycloak is the
+// fake.
 func (r realm) withFakeUser(t *testing.T, id string, f func(*keycloaktest.User) error) bool {
 	t.Helper()
 	if r.k.fake == nil {

@@ -70,8 +70,8 @@ func (c *codeCounter) wantSuccess(t *testing.T, name string) {
 }
 
 // runDuringAttack calls f while 100 goroutines call attack repeatedly, and returns the counts of
-// attack's responses. attack gets the number of its goroutine, from 0 to 99, and the number of the
-// calls that this goroutine has already made.
+// attack's responses. attack gets the number of its goroutine, from 0 to 99, and how many calls
+// this goroutine has made before.
 func runDuringAttack(t *testing.T,
 	attack func(ctx context.Context, connection, n int) (result, error), f func()) *codeCounter {
 	t.Helper()
@@ -235,7 +235,7 @@ func TestRefresh_underAttack(t *testing.T) {
 }
 
 // While an attacker signs out over 100 connections, with tokens of ended sessions and with forged
-// ones, users at another address can sign out.
+// tokens, users at another address can sign out.
 func TestLogout_underAttack(t *testing.T) {
 	r, s := newAttackedServer(t)
 	endedTokens, ownerTokens := r.startSessions(t, 4), r.startSessions(t, 100)

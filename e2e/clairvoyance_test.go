@@ -129,8 +129,8 @@ func TestClairvoyance(t *testing.T) {
 			}
 		})
 	}
-	// These documents trigger validation rules that clairvoyance doesn't, but that its successors
-	// do: for variables, fragments and directives.
+	// These documents trigger validation rules about variables, fragments and directives.
+	// Successors of clairvoyance send such documents; clairvoyance doesn't.
 	t.Run("other validation rules", func(t *testing.T) {
 		for _, word := range append([]string{"User", "Usr", "OpenIdTokn", "Sesion", "Claim", "Tim",
 			"Strin"}, clairvoyanceWords...) {

@@ -18,8 +18,8 @@ import (
 )
 
 // cloakql-dev prints four lines: the first has the console's address, and the command in the last
-// signs alice in. It uses its own fake Keycloak unless settings name another Keycloak, and refuses
-// to start with the fake in production.
+// signs alice in. It uses its own fake Keycloak unless the settings point to another Keycloak, and
+// refuses to start with the fake in production.
 func TestDev(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "cloakql-dev")

@@ -1,12 +1,13 @@
 // Package e2e tests the built server together with a Keycloak, over HTTP. By default, that is the
-// fake Keycloak of keycloak/keycloaktest, in this process. Set TEST_KEYCLOAK_URL to use a real one,
-// whose administrator must be admin with the password admin. The following command starts a real
-// Keycloak for the tests and stops it afterwards:
+// fake Keycloak of keycloak/keycloaktest, in this process. Set TEST_KEYCLOAK_URL to use a real
+// Keycloak, whose administrator must be admin with the password admin. The following command starts
+// a real Keycloak for the tests and stops it afterwards:
 //
 //	scripts/keycloak with go test -count=1 ./e2e
 //
-// Both kinds of Keycloak run the same tests. Only two files distinguish them: admin_test.go
-// administers Keycloak, and main_test.go starts it, stops it and lets time pass.
+// The same tests run with the fake and with a real Keycloak. Most of the code that distinguishes
+// the two is in admin_test.go, which administers Keycloak, and in main_test.go, which starts it,
+// stops it and lets time pass.
 //
 // Some tests run only if a variable is set, and otherwise log that they didn't run:
 //

@@ -27,7 +27,7 @@ type languageCase struct {
 	StricterReason string `json:"stricter,omitempty"`
 }
 
-// A languageResult is the result of graphql-js, which CloakQL's is compared with.
+// A languageResult is graphql-js's result for a case. The tests compare CloakQL's result with it.
 type languageResult struct {
 	Verdict   string     `json:"verdict"` // syntax, invalid, refused (no data), failed or ran
 	Locations []location `json:"locations,omitempty"`

@@ -9,16 +9,17 @@ import (
 	"testing"
 )
 
-// An organizationsRealm is a realm with the organizations acme and blue. The user both is a member
-// of both, and in the group /staff/ops of acme; the user one is a member only of acme. The password
-// of both is "secret".
+// An organizationsRealm is a realm with the organizations acme and blue. The user named "both" is a
+// member of both organizations, and belongs to the group /staff/ops of acme. The user named "one"
+// is a member only of acme. The password of each user is "secret".
 type organizationsRealm struct {
 	realm
 	acmeID, blueID string
 }
 
-// newOrganizationsRealm creates the realm. options are those of the mapper organization; mappers
-// are added to the client scope organization. Before Keycloak 26.6, there are no groups.
+// newOrganizationsRealm creates the realm. options are added to the configuration of the mapper
+// named organization, and mappers are added to the client scope named organization. Before Keycloak
+// 26.6, the organizations have no groups.
 func newOrganizationsRealm(t *testing.T, options object, mappers ...object) organizationsRealm {
 	t.Helper()
 	suffix := strings.ToLower(rand.Text()[:10]) // IDs are unique in the whole server
@@ -31,14 +32,14 @@ func newOrganizationsRealm(t *testing.T, options object, mappers ...object) orga
 		"defaultClientScopes":  []string{"basic", "profile"},
 		"optionalClientScopes": []string{"organization"}})
 	client["protocolMappers"] = append(client["protocolMappers"].([]object), actorMapper)
-	both := object{"username": "both"}
+	memberBoth := object{"username": "both"}
 	acme := object{"id": "acme-" + suffix, "name": "acme", "alias": "acme", "enabled": true,
 		"domains":    []object{{"name": "acme.example"}},
 		"attributes": object{"tier": []string{"gold"}},
-		"members":    []object{both, {"username": "one"}}}
+		"members":    []object{memberBoth, {"username": "one"}}}
 	if !usesRealKeycloak() || !sharedKeycloak.isBefore26_6(t) {
-		both = object{"username": "both", "groups": []string{"ops-" + suffix}}
-		acme["members"] = []object{both, {"username": "one"}}
+		memberBoth = object{"username": "both", "groups": []string{"ops-" + suffix}}
+		acme["members"] = []object{memberBoth, {"username": "one"}}
 		acme["groups"] = []object{{"id": "staff-" + suffix, "name": "staff",
 			"subGroups": []object{{"id": "ops-" + suffix, "name": "ops"}}}}
 	}
@@ -169,8 +170,9 @@ func TestMe_impersonated(t *testing.T) {
 }
 
 // impersonate signs an administrator in as the user, as Keycloak's admin console does, and returns
-// the tokens that local-api then gets without another sign-in. A real Keycloak's administrator is
-// that of the realm master; the fake's is a user of this realm.
+// the tokens that local-api then gets without another sign-in. With the fake, administrator is a
+// user of this realm. With a real Keycloak, the administrator of the realm master impersonates the
+// user, and the parameter administrator isn't used.
 func (r realm) impersonate(t *testing.T, username, administrator string) tokens {
 	t.Helper()
 	if r.k.fake != nil {

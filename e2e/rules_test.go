@@ -33,8 +33,8 @@ func (r realm) passwordToken(t *testing.T, user, scope string) string {
 	return token.AccessToken
 }
 
-// Rules of an application decide by what Keycloak's tokens say: realm and client roles, groups,
-// scopes, mapped claims, and how the user signed in.
+// An application's access rules depend on what Keycloak's tokens contain: realm and client roles,
+// groups, scopes, mapped claims, and how the user signed in.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, sharedKeycloak, object{
@@ -67,7 +67,7 @@ func TestRules(t *testing.T) {
 				"attributes": object{"include.in.token.scope": "true"}},
 			{"name": "audit", "protocol": "openid-connect",
 				"attributes": object{"include.in.token.scope": "true"}},
-			// Naming one scope means that the realm has no built-in ones.
+			// If a realm file defines client scopes, the realm has no built-in client scopes.
 			{"name": "roles", "protocol": "openid-connect", "protocolMappers": []object{
 				{"name": "realm roles", "protocol": "openid-connect",
 					"protocolMapper": "oidc-usermodel-realm-role-mapper",
@@ -153,7 +153,8 @@ func ruleUser(name string, settings object) object {
 	return user
 }
 
-// Rules about organizations and impersonation decide by Keycloak's tokens.
+// An application's access rules about organizations and impersonation depend on what Keycloak's
+// tokens contain.
 func TestRules_organizations(t *testing.T) {
 	t.Parallel()
 	const missing = "FORBIDDEN/ORGANIZATION_MISSING"

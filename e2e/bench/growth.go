@@ -7,25 +7,25 @@ import (
 )
 
 // measureGrowth prints how the figures change with the number of connections, tokens and fields.
-// Each point has a server of its own, so that memory counts from zero.
+// Each row is measured with a new server, whose memory contains nothing from earlier rows.
 func (s *setup) measureGrowth(o options) error {
-	header := func(unit string) {
+	printHeader := func(unit string) {
 		fmt.Printf("\n| %s | requests/s | CPU µs | p50 ms | p99 ms | resident MB at most |\n", unit)
 		fmt.Println("|---|---|---|---|---|---|")
 	}
-	n := 0
-	point := func(label string, connections int, tokens []string, body string,
+	rowCount := 0
+	measureRow := func(label string, connections int, tokens []string, body string,
 		settings ...string) error {
-		n++
+		rowCount++
 		fmt.Fprintln(os.Stderr, "growth:", label)
-		server, err := s.startCloakQL(fmt.Sprint("growth-", n), settings...)
+		server, err := s.startCloakQL(fmt.Sprint("growth-", rowCount), settings...)
 		if err != nil {
 			return err
 		}
 		defer server.stop()
 		t := &target{server: server, want: `"data":{"me":{"`,
 			load: load{url: server.url, path: "/graphql", tokens: tokens, bodies: []string{body}}}
-		if t.script, err = writeScript(s.dir, fmt.Sprint("growth-", n), t.load); err != nil {
+		if t.script, err = writeScript(s.dir, fmt.Sprint("growth-", rowCount), t.load); err != nil {
 			return err
 		}
 		if err := t.measure(connections, o.window); err != nil {
@@ -43,9 +43,9 @@ func (s *setup) measureGrowth(o options) error {
 			break
 		}
 		fmt.Printf("\nANSWER_CACHE=%s, 1,000 tokens:\n", cache)
-		header("connections")
+		printHeader("connections")
 		for _, connections := range []int{1, 4, 16, 64, 256, 1024, 4096} {
-			err := point(fmt.Sprint(connections), connections, s.tokens[:1000], meBody,
+			err := measureRow(fmt.Sprint(connections), connections, s.tokens[:1000], meBody,
 				"ANSWER_CACHE="+cache)
 			if err != nil {
 				return err
@@ -59,9 +59,9 @@ func (s *setup) measureGrowth(o options) error {
 			return err
 		}
 		fmt.Printf("\nTokens signed with ES256, %d connections:\n", o.connections)
-		header("tokens in turn")
+		printHeader("tokens in turn")
 		for count := 1; count <= len(tokens); count *= 10 {
-			err := point(fmt.Sprint(count), o.connections, tokens[:count], meBody)
+			err := measureRow(fmt.Sprint(count), o.connections, tokens[:count], meBody)
 			if err != nil {
 				return err
 			}
@@ -71,13 +71,13 @@ func (s *setup) measureGrowth(o options) error {
 		return nil
 	}
 	fmt.Printf("\nANSWER_CACHE=off, one token, %d connections:\n", o.connections)
-	header("fields")
+	printHeader("fields")
 	for _, count := range []int{1, 2, 5, 10, 20, 50, 100, 200} {
 		var fields strings.Builder
 		for i := range count {
 			fmt.Fprintf(&fields, "f%d: email ", i)
 		}
-		err := point(fmt.Sprint(count), o.connections, s.tokens[:1],
+		err := measureRow(fmt.Sprint(count), o.connections, s.tokens[:1],
 			`{"query":"{ me { `+fields.String()+`} }"}`, "ANSWER_CACHE=off", "LIMIT_ALIASES=200")
 		if err != nil {
 			return err

@@ -5,10 +5,10 @@
 //
 // It builds and starts cmd/cloakql with a fake Keycloak in this process, and sends load with wrk
 // (https://github.com/wg/wrk), which has to be installed. All targets run in each round, in random
-// order, so that noise on the machine affects all of them equally. The result is Markdown with
-// medians of all rounds: docs/performance.md has the latest one.
+// order, so that noise on the machine affects all of them equally. The result is Markdown with the
+// medians over all rounds; docs/performance.md has the latest result.
 //
-// With -logins, it measures only sign-ins. With -growth, it shows instead how throughput, latency
+// With -logins, it measures only sign-ins. With -growth, it measures only how throughput, latency
 // and memory change with the number of connections, tokens and fields. With -pgo FILE, it writes a
 // CPU profile for the compiler.
 //
@@ -40,9 +40,9 @@ func main() {
 		exit(serve(os.Args[2:]))
 	}
 	var o options
-	flag.IntVar(&o.rounds, "rounds", 5, "rounds")
+	flag.IntVar(&o.rounds, "rounds", 5, "number of rounds")
 	flag.DurationVar(&o.window, "window", 3*time.Second, "how long each target runs in a round")
-	flag.IntVar(&o.connections, "connections", 32, "connections of wrk")
+	flag.IntVar(&o.connections, "connections", 32, "number of connections of wrk")
 	flag.StringVar(&o.only, "only", "",
 		"run only bare and the targets whose names contain this, and no other part; "+
 			"with -growth, connections, tokens or fields")
@@ -66,7 +66,7 @@ func exit(err error) {
 
 func run(o options, logins, growth bool, profile string) error {
 	if runtime.GOOS != "linux" {
-		return errors.New("only Linux has the /proc that CPU time is read from")
+		return errors.New("this program needs Linux: it reads CPU times from /proc")
 	}
 	s, err := newSetup(o.binary)
 	if err != nil {

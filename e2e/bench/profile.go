@@ -9,25 +9,25 @@ import (
 	"time"
 )
 
-// writeProfile writes a CPU profile of the server under a mix of requests to a file, for the
-// compiler's profile-guided optimization.
+// writeProfile sends a mix of requests to the server, and writes the server's CPU profile to a
+// file. The compiler uses the file for profile-guided optimization.
 func (s *setup) writeProfile(file string) error {
 	const window = 6 * time.Second
-	executed, err := s.startSelf("profiled", s.settings("ANSWER_CACHE=off",
+	server, err := s.startSelf("profiled", s.settings("ANSWER_CACHE=off",
 		"TOKEN_CACHE_BYTES=4194304"), "cloakql") // room for about a thousand tokens
 	if err != nil {
 		return err
 	}
-	defer executed.stop()
-	load := load{url: executed.url, path: "/graphql", bodies: []string{meBody,
+	defer server.stop()
+	load := load{url: server.url, path: "/graphql", bodies: []string{meBody,
 		`{"query":"query Me($roles: Boolean!) { me { id name ...Roles @include(if: $roles) } } ` +
 			`fragment Roles on User { realmRoles clientRoles { client roles } }",` +
 			`"variables":{"roles":true}}`}}
-	debugURL, err := executed.findInLog(regexp.MustCompile(`debug (http://\S+)`))
+	debugURL, err := server.findInLog(regexp.MustCompile(`debug (http://\S+)`))
 	if err != nil {
 		return err
 	}
-	// Most requests have a cached token, some a new one.
+	// Most requests have a cached token, and some have a new token.
 	var scripts []script
 	for i, tokens := range [][]string{s.tokens[:500], s.tokens[:500], s.tokens[:500], s.tokens} {
 		load.tokens = tokens

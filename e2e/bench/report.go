@@ -12,9 +12,11 @@ import (
 	"time"
 )
 
-var guardedPattern = regexp.MustCompile(`guarded (http://\S+)`)
+// hardenedPattern matches the log line of serveBare's second listener.
+var hardenedPattern = regexp.MustCompile(`hardened (http://\S+)`)
 
-// commit returns the commit of the working directory, and says if there are changes.
+// commit returns the commit of the working directory, followed by "with changes" if files differ
+// from it.
 func commit() string {
 	out, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
 	if err != nil {
@@ -58,7 +60,7 @@ func (t *target) median(figure func(targetRun) float64) float64 {
 
 func (t *target) cpu() float64 { return t.median(func(r targetRun) float64 { return r.cpu }) }
 
-// share returns the CPU time of bare as a share of t's, in the same rounds.
+// share returns bare's CPU time per request divided by t's: the median over the rounds.
 func (t *target) share(bare *target) float64 {
 	var shares []float64
 	for i, run := range t.runs {
@@ -67,7 +69,7 @@ func (t *target) share(bare *target) float64 {
 	return median(shares)
 }
 
-// printTable prints the targets. The first is bare.
+// printTable prints the table of results. The first target must be the bare server.
 func printTable(targets []*target) {
 	fmt.Println("| request | CPU µs | of bare | requests/s | p50 ms | p99 ms | p99.9 ms | " +
 		"allocations | bytes |")
@@ -83,7 +85,8 @@ func printTable(targets []*target) {
 	fmt.Println()
 }
 
-// printColdTokens compares a me with a token that isn't cached with the sum of its parts.
+// printColdTokens compares the CPU time of me with an uncached token to the sum of its parts, which
+// are me with a cached token and one RS256 check.
 func printColdTokens(targets []*target) {
 	byName := map[string]*target{}
 	for _, t := range targets {
@@ -118,20 +121,20 @@ func (s *setup) printProcess(targets []*target) error {
 			return err
 		}
 		_, postErr := p.post("/graphql", s.tokens[0], meBody)
-		took := time.Since(before)
+		elapsed := time.Since(before)
 		idle, _, err = p.memory()
 		p.stop()
 		if err := errors.Join(postErr, err); err != nil {
 			return err
 		}
-		starts = append(starts, float64(took.Microseconds())/1e3)
+		starts = append(starts, float64(elapsed.Microseconds())/1e3)
 	}
 	fmt.Printf("\nFrom start to the first response to me: %.0f ms, the best of 5. Resident memory "+
 		"after it: %.0f MB.\n\n", slices.Min(starts), idle)
 	return nil
 }
 
-// writePlot writes a bar chart of each target's share to a file.
+// writePlot writes a file with a bar chart of each target's share.
 func writePlot(file string, targets []*target) error {
 	const rowHeight, labelWidth, barWidth = 22, 290, 420
 	var b strings.Builder

@@ -23,8 +23,8 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// serve runs a server of the benchmark in a process of its own. Each has a debug listener with
-// net/http/pprof and /memstats.
+// serve runs one of the benchmark's servers in this process, which the benchmark has started for
+// it. Each server also has a debug listener with net/http/pprof and /memstats.
 func serve(args []string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -46,7 +46,7 @@ func serve(args []string) error {
 // memStats are the allocations of a process since it started.
 type memStats struct{ Mallocs, TotalAlloc uint64 }
 
-// serveCloakQL is cmd/cloakql serve, with the debug listener.
+// serveCloakQL serves like cmd/cloakql.
 func serveCloakQL() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -59,10 +59,10 @@ func serveCloakQL() error {
 
 // serveBare serves the JSON in a file:
 //
-//   - /graphql reads the request and responds with the file's bytes. A second listener does so with
-//     CloakQL's timeouts and response headers.
+//   - /graphql reads the request and responds with the file's bytes. A second listener, hardened,
+//     does the same with CloakQL's timeouts and response headers.
 //   - /json decodes the request and encodes the response.
-//   - /verify checks one RS256 signature first.
+//   - /verify checks an RS256 signature, and then does the same as /graphql.
 func serveBare(file string) error {
 	body, err := os.ReadFile(file)
 	if err != nil {
@@ -110,8 +110,8 @@ func serveBare(file string) error {
 	if err != nil {
 		return err
 	}
-	guarded := http.NewServeMux()
-	guarded.HandleFunc("/graphql", func(w http.ResponseWriter, r *http.Request) {
+	hardened := http.NewServeMux()
+	hardened.HandleFunc("/graphql", func(w http.ResponseWriter, r *http.Request) {
 		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(30 * time.Second))
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -119,14 +119,14 @@ func serveBare(file string) error {
 		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 		respond(w, r)
 	})
-	guardedListener, err := net.Listen("tcp", "127.0.0.1:0")
+	hardenedListener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: guarded, ReadHeaderTimeout: 5 * time.Second,
+	server := &http.Server{Handler: hardened, ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	go server.Serve(guardedListener)
-	log.Printf("guarded http://%s", guardedListener.Addr())
+	go server.Serve(hardenedListener)
+	log.Printf("hardened http://%s", hardenedListener.Addr())
 	log.Printf("serving http://%s", listener.Addr())
 	return http.Serve(listener, mux)
 }

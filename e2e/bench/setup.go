@@ -34,7 +34,7 @@ type setup struct {
 	dir      string
 	binary   string // cmd/cloakql
 	keycloak *keycloaktest.Server
-	listener *countingListener // the fake Keycloak's
+	listener *countingListener // accepts the fake Keycloak's connections
 	tokens   []string
 
 	bare    *process
@@ -62,7 +62,8 @@ func (l *countingListener) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// newSetup builds cmd/cloakql unless binary is the path of one, and starts the fake Keycloak.
+// newSetup builds cmd/cloakql unless binary is the path of a built one, and starts the fake
+// Keycloak.
 func newSetup(binary string) (*setup, error) {
 	if _, err := exec.LookPath("wrk"); err != nil {
 		return nil, errors.New("wrk is not installed")
@@ -136,12 +137,12 @@ func (s *setup) startBare() error {
 	return err
 }
 
-// settings returns the settings of a CloakQL, followed by more.
+// settings returns the settings of a CloakQL server, followed by more.
 func (s *setup) settings(more ...string) []string {
 	return slices.Concat([]string{"RUNTIME_ENV=prod", "ADDR=127.0.0.1:0",
 		"KEYCLOAK_SERVER_URL=" + s.keycloak.URL, "KEYCLOAK_REALM_NAME=bench",
 		"KEYCLOAK_CLIENT_ID=bench-api", "KEYCLOAK_CLIENT_SECRET_KEY=bench-secret",
-		// wrk's requests to sign in come from different addresses, as a proxy would say.
+		// Each sign-in that wrk sends has a different client address in X-Forwarded-For.
 		"TRUSTED_PROXIES=127.0.0.1"}, more)
 }
 
@@ -165,8 +166,8 @@ func (s *setup) startSelf(name string, env []string, args ...string) (*process, 
 
 var urlPattern = regexp.MustCompile(`(?:"url":"|serving )(http://[^"/\s]+)`)
 
-// startProcess starts a server, whose log goes to a file as that of a service does. It waits until
-// the log has the server's URL.
+// startProcess starts a server, whose log goes to a file. It waits until the log has the server's
+// URL.
 func (s *setup) startProcess(name string, command *exec.Cmd) (*process, error) {
 	p := &process{command: command, log: filepath.Join(s.dir, name+".log")}
 	out, err := os.Create(p.log)

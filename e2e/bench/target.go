@@ -9,20 +9,21 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// A target is one row of the table.
+// A target is a benchmark case: a server and the requests that are sent to it. It becomes a row of
+// the table of results.
 type target struct {
 	name     string
 	server   *process
-	settings []string // of its CloakQL; nil for bare
+	settings []string // of its CloakQL server; nil if the server is bare
 	load     load
 	want     string // a part of each response
 	script   script
 	runs     []targetRun
-	mallocs  float64 // a request
-	bytes    float64 // allocated for a request
+	mallocs  float64 // allocations per request
+	bytes    float64 // allocated bytes per request
 }
 
-// A targetRun is the result of one window. cpu is in µs a request.
+// A targetRun is the result of one run of a target. cpu is the server's CPU time in µs per request.
 type targetRun struct {
 	result
 	cpu float64
@@ -30,7 +31,7 @@ type targetRun struct {
 
 // targets returns the bare servers and the targets whose names contain filter.
 func (s *setup) targets(filter string) ([]*target, error) {
-	one, thousand := s.tokens[:1], s.tokens[:1000]
+	oneToken, thousandTokens := s.tokens[:1], s.tokens[:1000]
 	unknownKey, err := s.keycloak.Realm("bench").Mint(keycloaktest.TokenSpec{
 		Header: map[string]any{"kid": "unknown"},
 		Claims: map[string]any{"sub": "somebody", "azp": "bench-api", "aud": "bench-api"},
@@ -38,60 +39,65 @@ func (s *setup) targets(filter string) ([]*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	guarded, err := s.bare.findInLog(guardedPattern)
+	hardenedURL, err := s.bare.findInLog(hardenedPattern)
 	if err != nil {
 		return nil, err
 	}
-	me := []string{meBody}
-	var hundred []string
+	meBodies := []string{meBody}
+	var hundredBodies []string
 	for i := range 100 {
-		hundred = append(hundred, fmt.Sprintf(
+		hundredBodies = append(hundredBodies, fmt.Sprintf(
 			`{"query":"query Me%d { me { id username email realmRoles groups } }"}`, i))
 	}
 	deep := `{"query":"` + strings.Repeat("{ a ", 30) + strings.Repeat("} ", 30) + `"}`
 	bare := func(name, url, path string) *target {
 		return &target{name: name, server: s.bare, want: `"me"`,
-			load: load{url: url, path: path, tokens: one, bodies: me}}
+			load: load{url: url, path: path, tokens: oneToken, bodies: meBodies}}
 	}
 	cloakql := func(name string, tokens, bodies []string, want string,
 		settings ...string) *target {
 		return &target{name: name, want: want, settings: append([]string{}, settings...),
 			load: load{path: "/graphql", tokens: tokens, bodies: bodies}}
 	}
-	meData, off, small := `"data":{"me":{"id"`, "ANSWER_CACHE=off", "TOKEN_CACHE_BYTES=1048576"
+	const (
+		meData          = `"data":{"me":{"id"`
+		noAnswerCache   = "ANSWER_CACHE=off"
+		smallTokenCache = "TOKEN_CACHE_BYTES=1048576"
+	)
 	all := []*target{
 		bare("bare net/http", s.bare.url, "/graphql"),
-		bare("bare, with CloakQL's headers and timeouts", guarded, "/graphql"),
+		bare("bare, with CloakQL's headers and timeouts", hardenedURL, "/graphql"),
 		bare("bare, JSON in and out", s.bare.url, "/json"),
 		bare("bare, one RS256 check", s.bare.url, "/verify"),
-		cloakql("me remembered, one token", one, me, meData),
-		cloakql("me remembered, 1,000 tokens", thousand, me, meData),
-		cloakql("me remembered, 10,000 tokens", s.tokens, me, meData),
-		cloakql("me remembered, 100 bodies", thousand[:20], hundred, meData),
-		cloakql("me executed, one token", one, me, meData, off),
-		cloakql("me executed, 1,000 tokens", thousand, me, meData, off),
-		cloakql("me executed, 10,000 tokens", s.tokens, me, meData, off),
-		cloakql("me executed, 100 bodies", one, hundred, meData, off),
-		cloakql("me executed, a new document each time", one,
+		cloakql("me remembered, one token", oneToken, meBodies, meData),
+		cloakql("me remembered, 1,000 tokens", thousandTokens, meBodies, meData),
+		cloakql("me remembered, 10,000 tokens", s.tokens, meBodies, meData),
+		cloakql("me remembered, 100 bodies", thousandTokens[:20], hundredBodies, meData),
+		cloakql("me executed, one token", oneToken, meBodies, meData, noAnswerCache),
+		cloakql("me executed, 1,000 tokens", thousandTokens, meBodies, meData, noAnswerCache),
+		cloakql("me executed, 10,000 tokens", s.tokens, meBodies, meData, noAnswerCache),
+		cloakql("me executed, 100 bodies", oneToken, hundredBodies, meData, noAnswerCache),
+		cloakql("me executed, a new document each time", oneToken,
 			[]string{`{"query":"query Me@@ { me { id username email realmRoles groups } }"}`},
-			meData, off),
-		cloakql("me executed, a token that isn't cached", s.tokens, me, meData, off, small),
-		cloakql("a wrong signature", []string{changeSignature(one[0])}, me,
-			"TOKEN_SIGNATURE", off),
-		cloakql("an unknown key", []string{unknownKey}, me, "KEY", off),
-		cloakql("an invalid document", one,
-			[]string{`{"query":"{ me { nothing } }"}`}, "GRAPHQL_VALIDATION_FAILED", off),
-		cloakql("a document that is too deep", one, []string{deep},
-			"OPERATION_TOO_LARGE", off),
-		cloakql("a syntax error", one, []string{`{"query":"{ me {"}`},
-			"GRAPHQL_PARSE_FAILED", off),
+			meData, noAnswerCache),
+		cloakql("me executed, a token that isn't cached", s.tokens, meBodies, meData,
+			noAnswerCache, smallTokenCache),
+		cloakql("a wrong signature", []string{changeSignature(oneToken[0])}, meBodies,
+			"TOKEN_SIGNATURE", noAnswerCache),
+		cloakql("an unknown key", []string{unknownKey}, meBodies, "KEY", noAnswerCache),
+		cloakql("an invalid document", oneToken,
+			[]string{`{"query":"{ me { nothing } }"}`}, "GRAPHQL_VALIDATION_FAILED", noAnswerCache),
+		cloakql("a document that is too deep", oneToken, []string{deep},
+			"OPERATION_TOO_LARGE", noAnswerCache),
+		cloakql("a syntax error", oneToken, []string{`{"query":"{ me {"}`},
+			"GRAPHQL_PARSE_FAILED", noAnswerCache),
 	}
 	var selected []*target
 	for i, t := range all {
 		if i > 0 && !strings.Contains(t.name, filter) {
 			continue
 		}
-		if t.server == nil { // one of its own, so that no row fills the caches of another
+		if t.server == nil { // a new server, so that no target uses the caches of another
 			t.server, err = s.startCloakQL(fmt.Sprint("target-", i), t.settings...)
 			if err != nil {
 				return nil, err
@@ -117,7 +123,7 @@ func changeSignature(token string) string {
 	return token[:i] + letter + token[i+1:]
 }
 
-// check sends one request and returns an error unless the response is the expected one.
+// check sends one request, and returns an error unless the response contains t.want.
 func (t *target) check(server *process) error {
 	body := strings.ReplaceAll(t.load.bodies[0], "@@", "0")
 	response, err := server.post(t.load.path, t.load.tokens[0], body)
@@ -127,7 +133,7 @@ func (t *target) check(server *process) error {
 	return nil
 }
 
-// measure runs the target for one window, and appends the result.
+// measure sends the target's load for the time window, and appends the result to runs.
 func (t *target) measure(connections int, window time.Duration) error {
 	if err := t.check(t.server); err != nil {
 		return err
@@ -148,8 +154,8 @@ func (t *target) measure(connections int, window time.Duration) error {
 	return nil
 }
 
-// countAllocations counts the allocations of a request in a server of its own, because counting
-// needs the debug listener, and stops all goroutines for a moment.
+// countAllocations counts the allocations per request. For CloakQL, it starts a separate server
+// with the debug listener, because counting stops all goroutines for a moment.
 func (s *setup) countAllocations(t *target, n int, connections int) error {
 	server := s.bare
 	if t.settings != nil {
@@ -165,18 +171,18 @@ func (s *setup) countAllocations(t *target, n int, connections int) error {
 	if t.settings != nil {
 		l.url = server.url
 	}
-	counted, err := writeScript(s.dir, fmt.Sprint("allocations-", n), l)
+	script, err := writeScript(s.dir, fmt.Sprint("allocations-", n), l)
 	if err != nil {
 		return err
 	}
-	if _, err := counted.run(connections, time.Second); err != nil { // fill the caches
+	if _, err := script.run(connections, time.Second); err != nil { // fill the caches
 		return err
 	}
 	before, err := server.memStats()
 	if err != nil {
 		return err
 	}
-	r, err := counted.run(connections, time.Second)
+	r, err := script.run(connections, time.Second)
 	if err != nil {
 		return err
 	}

@@ -17,9 +17,9 @@ const threads = 2 // of wrk
 // A load is what wrk sends.
 type load struct {
 	url, path string
-	tokens    []string // in turn; each thread sends its own share of them
-	// bodies are sent in turn, and at any time each thread sends others. @@ stands for another
-	// number in each request.
+	tokens    []string // sent in turn; each thread sends its own share of the tokens
+	// bodies are sent in turn. The threads start with different bodies. @@ stands for a number that
+	// differs in each request.
 	bodies []string
 	form   bool // the bodies are forms, not JSON
 	// want, if set, is a part of each response. Checking it takes wrk so much time that it is only
@@ -113,12 +113,12 @@ type result struct{ requests, rate, p50, p99, p999 float64 }
 
 var resultPattern = regexp.MustCompile(`RESULT (\d+) (\d+) (\S+) (\S+) (\S+) (\d+)`)
 
-// run sends the load for a time. It returns an error if a request failed.
+// run sends the load for the time window. It returns an error if a request failed.
 func (s script) run(connections int, window time.Duration) (result, error) {
-	used := min(threads, connections)
-	out, err := exec.Command("wrk", "-t", strconv.Itoa(used), "-c", strconv.Itoa(connections),
-		"-d", fmt.Sprint(int(window.Seconds())), "--timeout", "30s", "-s", s.file,
-		s.url).CombinedOutput()
+	threadCount := min(threads, connections)
+	out, err := exec.Command("wrk", "-t", strconv.Itoa(threadCount),
+		"-c", strconv.Itoa(connections), "-d", fmt.Sprint(int(window.Seconds())),
+		"--timeout", "30s", "-s", s.file, s.url).CombinedOutput()
 	if err != nil {
 		return result{}, fmt.Errorf("wrk: %w: %s", err, out)
 	}
