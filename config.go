@@ -93,12 +93,13 @@ type Config struct {
 	IntrospectionRole    string
 
 	// Federation makes CloakQL's own schema a subgraph of Apollo Federation 2: User is an entity
-	// with the key id, which every caller may resolve for itself. It can't be set if Schema is,
-	// because gqlgen's federation plugin does this for an application's schema.
+	// with the key id, and every caller may resolve its own User. Federation can't be set if Schema
+	// is set, because gqlgen's federation plugin makes an application's schema a subgraph.
 	Federation bool
 
-	// FederationRole is the realm role whose callers may resolve other users than themselves. They
-	// get the ID that they asked for, and nothing else. If it is empty, nobody may.
+	// FederationRole is the realm role of the callers that may also resolve other users. Such a
+	// caller gets back the ID that it sent, and no other field of the user. If FederationRole is
+	// empty, callers may resolve only their own User.
 	FederationRole string
 
 	// Errors adds the application's own rows to CloakQL's error table.

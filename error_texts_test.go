@@ -34,7 +34,7 @@ func (s directResolvers) Query() generated.QueryResolver       { return s }
 func (s directResolvers) Mutation() generated.MutationResolver { return s }
 func (s directResolvers) Entity() generated.EntityResolver     { return noEntities{} }
 
-// noEntities finds no user.
+// noEntities is an EntityResolver that finds no user.
 type noEntities struct{}
 
 func (noEntities) FindUserByID(context.Context, string) (*identity.User, error) {

@@ -9,8 +9,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// entity returns a query of the entities that representations refer to.
-func entity(representations string) string {
+// entitiesQuery returns a query of the entities that representations refer to.
+func entitiesQuery(representations string) string {
 	return `{ _entities(representations: ` + representations +
 		`) { ... on User { id username email realmRoles token { scope } } } }`
 }
@@ -30,7 +30,8 @@ func TestConfig_Federation_off(t *testing.T) {
 	}
 }
 
-// A caller gets itself through _entities. With FederationRole, it gets the ID of any user.
+// Through _entities, a caller can resolve its own user. A caller with FederationRole can also
+// resolve other users, but gets only their IDs.
 func TestConfig_Federation(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	config := applicationConfig(t, kc, application{})
@@ -45,19 +46,19 @@ func TestConfig_Federation(t *testing.T) {
 	const own = `[{__typename: "User", id: "a"}]`
 	const other = `[{__typename: "User", id: "b"}]`
 	for _, tt := range []struct{ token, query, want string }{
-		{"", entity(own), `"reason":"TOKEN_MISSING"`},
-		{"x", entity(own), `"reason":"TOKEN_MALFORMED"`},
-		{token("a"), entity(own), `{"data":{"_entities":[{"id":"a","username":"u"`},
-		{token("a"), entity(other), `"extensions":{"code":"FORBIDDEN","reason":"NOT_OWNER"}}],` +
+		{"", entitiesQuery(own), `"reason":"TOKEN_MISSING"`},
+		{"x", entitiesQuery(own), `"reason":"TOKEN_MALFORMED"`},
+		{token("a"), entitiesQuery(own), `{"data":{"_entities":[{"id":"a","username":"u"`},
+		{token("a"), entitiesQuery(other), `"extensions":{"code":"FORBIDDEN","reason":"NOT_OWNER"}}],` +
 			`"data":{"_entities":[null]}}`},
-		{token("a", "other"), entity(other), `"reason":"NOT_OWNER"`},
-		{token("a", "directory"), entity(other), `{"data":{"_entities":[{"id":"b",` +
+		{token("a", "other"), entitiesQuery(other), `"reason":"NOT_OWNER"`},
+		{token("a", "directory"), entitiesQuery(other), `{"data":{"_entities":[{"id":"b",` +
 			`"username":null,"email":null,"realmRoles":[],"token":null}]}}`},
-		{token("a"), entity(`[{__typename: "Note", id: "a"}]`), `"code":"BAD_USER_INPUT"`},
-		{token("a"), entity(`[{__typename: "User"}]`), `"code":"BAD_USER_INPUT"`},
-		{token("a"), entity(`[{__typename: "User", id: {}}]`), `"code":"BAD_USER_INPUT"`},
-		{token("a"), entity(`[{id: "a"}]`), `"code":"BAD_USER_INPUT"`},
-		{token("a"), entity(`[5]`), `"code":"BAD_USER_INPUT"`},
+		{token("a"), entitiesQuery(`[{__typename: "Note", id: "a"}]`), `"code":"BAD_USER_INPUT"`},
+		{token("a"), entitiesQuery(`[{__typename: "User"}]`), `"code":"BAD_USER_INPUT"`},
+		{token("a"), entitiesQuery(`[{__typename: "User", id: {}}]`), `"code":"BAD_USER_INPUT"`},
+		{token("a"), entitiesQuery(`[{id: "a"}]`), `"code":"BAD_USER_INPUT"`},
+		{token("a"), entitiesQuery(`[5]`), `"code":"BAD_USER_INPUT"`},
 		{token("a"), `{ _service { sdl } }`, `"code":"INTROSPECTION_DISABLED"`},
 		{token("a"), `{ a: _service { sdl } b: _service { sdl } }`, `"reason":"ROOT_FIELDS"`},
 	} {

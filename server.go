@@ -238,8 +238,8 @@ func answerStore(ctx context.Context) graphqlhttp.AnswerStore {
 	return nil // not an interface that holds a nil pointer
 }
 
-// A presenter is an apierror.Presenter that applies Config.RewriteDetail, and knows the errors of
-// representations.
+// A presenter is an apierror.Presenter that applies Config.RewriteDetail, and presents gqlgen's
+// errors about representations of entities as identity.ErrBadInput.
 type presenter struct {
 	apierror.Presenter
 	config Config

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A server with FEDERATION composes with another subgraph, and a gateway that forwards the token
-// finds the users of both.
+// With FEDERATION=true, the server's schema composes with another subgraph. A gateway that forwards
+// the token resolves fields of User from both subgraphs.
 func TestClients_federation(t *testing.T) {
 	t.Parallel()
 	if !hasNode(t) {
@@ -15,12 +15,12 @@ func TestClients_federation(t *testing.T) {
 	username, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
 	s := serve(t, sharedKeycloak, "FEDERATION=true")
 	want := map[string]string{
-		"from us to the other": `{"me":{"username":"` + username +
+		"me, with orders of the other subgraph": `{"me":{"username":"` + username +
 			`","orders":[{"number":1}]}} null`,
-		"from the other to us": `{"orders":[{"number":1,"owner":{"username":"` + username +
+		"orders, with their owners": `{"orders":[{"number":1,"owner":{"username":"` + username +
 			`"}},{"number":1,"owner":{"username":null}}]} ` +
 			`[{"code":"FORBIDDEN","reason":"NOT_OWNER"}]`,
-		"without a token": `{"orders":[{"number":1,"owner":{"username":null}},` +
+		"orders, without a token": `{"orders":[{"number":1,"owner":{"username":null}},` +
 			`{"number":1,"owner":{"username":null}}]} [{"code":"UNAUTHENTICATED","reason":` +
 			`"TOKEN_MISSING"},{"code":"UNAUTHENTICATED","reason":"TOKEN_MISSING"}]`,
 	}

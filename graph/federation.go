@@ -12,9 +12,9 @@ import (
 	"github.com/cloakql/cloakql/schema"
 )
 
-// WithoutFederation returns the schema without what schema/federation and gqlgen's federation
-// plugin add to it. Operations are validated against it, so the generated code for _entities and
-// _service can't be reached.
+// WithoutFederation returns CloakQL's schema without the additions of schema/federation and of
+// gqlgen's federation plugin. Operations that were validated against this schema can't reach the
+// generated code for _entities and _service.
 var WithoutFederation = sync.OnceValue(func() *ast.Schema {
 	files := schema.Files()
 	names, err := fs.Glob(files, "*.graphqls")
@@ -32,9 +32,9 @@ var WithoutFederation = sync.OnceValue(func() *ast.Schema {
 	return gqlparser.MustLoadSchema(sources...)
 })
 
-// findUser returns the user that a representation refers to. The caller gets itself. A caller with
-// FederationRole gets any other ID back, as a user of whom nothing else is known: findUser can't
-// tell whether the user exists.
+// findUser returns the user that a representation refers to. If id is the caller's own ID, findUser
+// returns the caller. Otherwise, if the caller has the role FederationRole, findUser returns a user
+// who has only this ID, because it can't know whether that user exists. Other callers get an error.
 func (r *Resolver) findUser(ctx context.Context, id string) (*identity.User, error) {
 	caller, err := identity.Require(ctx)
 	switch {

@@ -86,7 +86,8 @@ func TestSchema_descriptions(t *testing.T) {
 }
 
 // gqlgen generates no models, because every type of the schema has a Go type in package identity.
-// Its federation plugin makes it write the file, but nothing into it.
+// gqlgen's federation plugin makes gqlgen write a file for models, but the file has no
+// declarations.
 func TestSchema_noModels(t *testing.T) {
 	const name = "generated/models.generated.go"
 	file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)

@@ -181,7 +181,7 @@ func (raw *rawSettings) groups() []group {
 				name: "FEDERATION", defaultValue: "false", dest: anyValue(&server.Federation),
 				fieldNames: "Config.Federation",
 				doc: "Whether the schema is a subgraph of Apollo Federation 2: `true` or `false`. " +
-					"docs/operating.md, Behind a federation gateway.",
+					"See docs/operating.md, Behind a federation gateway.",
 			}, {
 				name: "FEDERATION_ROLE", dest: anyValue(&server.FederationRole),
 				fieldNames: "Config.FederationRole", defaultText: "nobody",

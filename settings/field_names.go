@@ -8,7 +8,7 @@ import (
 
 // fieldReplacer replaces the names of Go fields with the names of the settings that set them.
 var fieldReplacer = func() *strings.Replacer {
-	var pairs []string // a longer name before one that it begins with
+	var pairs []string // each name comes after the longer names that begin with it
 	for _, s := range new(rawSettings).settings() {
 		for field := range strings.SplitSeq(s.fieldNames, ", ") {
 			if field != "" {

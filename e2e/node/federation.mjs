@@ -61,7 +61,7 @@ const run = async (name, source, context) => {
   });
   console.log(JSON.stringify({ name, data, errors: errors?.map(({ extensions: { code, reason } }) => ({ code, reason })) ?? null }));
 };
-await run('from us to the other', '{ me { username orders { number } } }', { token });
-await run('from the other to us', '{ orders { number owner { username } } }', { token });
-await run('without a token', '{ orders { number owner { username } } }', {});
+await run('me, with orders of the other subgraph', '{ me { username orders { number } } }', { token });
+await run('orders, with their owners', '{ orders { number owner { username } } }', { token });
+await run('orders, without a token', '{ orders { number owner { username } } }', {});
 await gateway.stop();
