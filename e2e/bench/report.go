@@ -93,10 +93,10 @@ func printColdTokens(targets []*target) {
 		byName[t.name] = t
 	}
 	verification := byName["bare, one RS256 check"].cpu() - byName["bare net/http"].cpu()
-	sum := byName["me executed, one token"].cpu() + verification
-	cold := byName["me executed, a token that isn't cached"].cpu()
-	fmt.Printf("A bare RS256 check costs %.1f µs. A me with a token that isn't cached costs %.2f "+
-		"times the sum of a me with a cached token and this check.\n\n", verification, cold/sum)
+	sum := byName["me, no response cache, one token"].cpu() + verification
+	uncached := byName["me, no response cache, uncached token"].cpu()
+	fmt.Printf("A bare RS256 check costs %.1f µs. A me with an uncached token costs %.2f times "+
+		"the sum of a me with a cached token and this check.\n\n", verification, uncached/sum)
 }
 
 // printProcess prints the memory of servers, and the time that a server takes to start.
@@ -104,7 +104,7 @@ func (s *setup) printProcess(targets []*target) error {
 	fmt.Println("Resident memory at most, by target:")
 	fmt.Println()
 	for _, t := range targets {
-		if strings.HasPrefix(t.name, "me ") {
+		if strings.HasPrefix(t.name, "me, ") {
 			_, peak, err := t.server.memory()
 			if err != nil {
 				return err
