@@ -184,7 +184,7 @@ func TestIntrospection_cost(t *testing.T) {
 			`{ name } } }`: costMessage + "15 times",
 		`{` + repeat(50, `a#: __typename `) +
 			`}`: "",
-		// The cost is that of the most expensive operation, since only one runs.
+		// A document costs as much as its most expensive operation, since only one operation runs.
 		repeat(3, ` query A# { a: __schema { types { name } } b: __schema { types { name } } }`): "",
 		// These aliases aren't below __schema.
 		`{` + repeat(11, `a#: a { types: leaf } `) + `}`: "",

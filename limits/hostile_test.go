@@ -53,7 +53,8 @@ func limitsFor(size int) limits.Limits {
 }
 
 // TestHostile checks that the work for a hostile document is linear in its size, that validation
-// stops after a few errors, and that each error has a message, and a code if it comes from limits.
+// stops after a few errors, and that each error has a message. Errors of package limits must also
+// have a code.
 func TestHostile(t *testing.T) {
 	for _, shape := range shapes {
 		for _, size := range sizes {

@@ -126,7 +126,7 @@ func (g *grouper) add(set ast.SelectionSet) {
 		switch selection := selection.(type) {
 		case *ast.Field:
 			if selection.ObjectDefinition == nil {
-				continue // its type is unknown, which another rule reports
+				continue // its parent type is unknown, which another rule reports
 			}
 			i, ok := g.groupIndex[selection.Alias]
 			if !ok {

@@ -33,8 +33,9 @@ func fill(before, piece, after string) func(int) string {
 	}
 }
 
-// nest returns a function that makes a document: the text before, as many copies of open as fit
-// into the size, the text middle, as many copies of closing, and the text after.
+// nest returns a function that makes a document: the text before, n copies of open, the text
+// middle, n copies of closing, and the text after. It chooses the largest n for which the document
+// fits into the size.
 func nest(before, open, middle, closing, after string) func(int) string {
 	return func(maxBytes int) string {
 		n := max(0, (maxBytes-len(before)-len(middle)-len(after))/(len(open)+len(closing)))
