@@ -28,9 +28,9 @@ func (m mediaType) requestErrorStatus() int {
 }
 
 // negotiate picks the media type of the response (RFC 9110, section 12.5.1). Without an Accept
-// header it is application/json, which every client reads. A header without any valid range is
-// ignored, as section 12.4.1 allows. If the client accepts neither type, ok is false and the
-// error is sent as application/json.
+// header, the media type is application/json, which every client reads. A header without any valid
+// range is ignored, as section 12.4.1 allows. If the client accepts neither type, ok is false and
+// the error is sent as application/json.
 func negotiate(accept []string) (media mediaType, ok bool) {
 	jsonPref, graphQLPref := preference{rank: -1}, preference{rank: -1}
 	hasRange, remainingRanges := false, maxAcceptRanges

@@ -162,8 +162,8 @@ func TestAnswers_timeout(t *testing.T) {
 	}
 }
 
-// TestAnswers_callers checks that callers with stores of their own get their own answers, and that
-// nothing is kept for a caller without a store.
+// TestAnswers_callers checks that each caller with a store gets its own answers, and that nothing
+// is cached for a caller without a store.
 func TestAnswers_callers(t *testing.T) {
 	type callerKey struct{}
 	stores := map[string]*mapStore{"alice": {answers: map[string]any{}},

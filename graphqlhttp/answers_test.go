@@ -56,8 +56,8 @@ func TestAnswers_sameResponse(t *testing.T) {
 	}
 }
 
-// TestAnswers_exactRequest checks that requests share an answer only if their methods and their
-// text are the same.
+// TestAnswers_exactRequest checks that requests share an answer only if they have the same method
+// and the same text.
 func TestAnswers_exactRequest(t *testing.T) {
 	const query = "query A($n: Boolean = true) { leaf @include(if: $n) } query B { person { name " +
 		"} }"

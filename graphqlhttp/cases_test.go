@@ -20,7 +20,7 @@ var update = flag.Bool("update", false,
 // TestCases sends the requests in testdata and compares the responses. Each file has the cases of
 // one subject. A case is a named request, followed by its response. A request has a line with
 // method and target, headers, an empty line, and a body without the last line break. The responses
-// omit the headers that are the same in every response; send checks those.
+// omit the headers that are the same in every response. The function send checks these headers.
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {

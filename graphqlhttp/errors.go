@@ -107,7 +107,8 @@ func (t *httpTransport) presentRequestErrors(operation *graphql.OperationContext
 	return clientErrs
 }
 
-// correctLocations returns the first few locations of an error, correcting those from gqlparser.
+// correctLocations returns the first few locations of an error. It corrects locations that come
+// from gqlparser.
 func correctLocations(err *gqlerror.Error, locator *language.Locator) []gqlerror.Location {
 	locations := err.Locations[:min(len(err.Locations), maxLocations)]
 	if language.IsLocated(err) {

@@ -41,7 +41,7 @@ type Config struct {
 	// isn't called.
 	MayIntrospect func(context.Context) bool
 
-	// AllowGET also serves queries by GET and HEAD. Without it, these fail with status 405.
+	// AllowGET also serves queries by GET and HEAD. Without it, GET and HEAD fail with status 405.
 	AllowGET bool
 
 	// MaxBodyBytes bounds the body of a POST and the query string of a GET. A larger request fails

@@ -52,8 +52,8 @@ func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
 
 // parse lets gqlgen parse and validate a document. If gqlparser would reject or misread valid
 // GraphQL, parse rewrites the document and tries again. It tries the client's text first because
-// package limits must measure that text. Package limits, if it is installed, rewrites the document
-// itself, so that the first try succeeds.
+// package limits must measure that text. If package limits is installed, it rewrites the document
+// itself, so the first try succeeds.
 func parse(ctx context.Context, exec graphql.GraphExecutor,
 	params *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
 	operation, errs := exec.CreateOperationContext(ctx, params)

@@ -46,8 +46,8 @@ func (s *persistedQueryStore) get(sum digest) (text string, ok bool) {
 	return s.texts.GetIfPresent(sum)
 }
 
-// put stores a document if there is room, or if it is used more often than others. The store is
-// within its bound when put returns.
+// put stores a document if there is room, or if the document is used more often than others. The
+// store is within its bound when put returns.
 func (s *persistedQueryStore) put(sum digest, text string) {
 	if int64(len(text))+entryOverheadBytes > min(s.maxBytes, math.MaxUint32) {
 		return

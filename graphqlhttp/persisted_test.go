@@ -165,9 +165,9 @@ func TestPersistedQuery_onlyValid(t *testing.T) {
 }
 
 // TestPersistedQuery_mutationWithValues checks that a mutation with a string or number isn't
-// stored. Otherwise a client could test a guess of a password by sending only the hash of the login
-// with that password: the response shows whether the mutation is stored, and no login runs. Values
-// in queries, and enum values, don't matter.
+// stored. Otherwise, a client could guess another user's password without a login: it would send
+// only the hash of a login mutation with the guess, and the response would show whether this
+// mutation is stored. Values in queries, and enum values, don't matter.
 func TestPersistedQuery_mutationWithValues(t *testing.T) {
 	for query, wantStored := range map[string]bool{
 		`mutation { login(username: "alice", password: "hush") { text } }`:             false,
