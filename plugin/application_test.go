@@ -59,7 +59,7 @@ func TestDocumentedApplication(t *testing.T) {
 
 // readSources reads the Go files in the directories that are root or below it. go test repeats a
 // cached result of a test until a file changes that the test itself has read. Without readSources,
-// only the go command would read CloakQL's sources, and go test would miss changes of these.
+// only the go command would read CloakQL's sources, and go test would miss changes of CloakQL.
 func readSources(t *testing.T, root string, directories []string) {
 	t.Helper()
 	fileCount := 0
@@ -169,8 +169,8 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// An application can use the guards of package authz without defining or binding them. It may have
-// a directive of its own with the name of a guard.
+// An application can use the guards of package authz without defining or binding them. It may also
+// define its own directive with the name of a guard.
 func TestGuards(t *testing.T) {
 	enterModule(t, readArchive(t, "testdata/guards.txtar"))
 	writeFiles(t, map[string]string{"gqlgen.yml": configText})

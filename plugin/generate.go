@@ -195,7 +195,7 @@ func checkSignIn(resolver config.ResolverConfig) error {
 }
 
 // lacksSignIn reports whether typ is a struct without a field SignIn. It returns false for a struct
-// with embedded fields: SignIn may be in one of these. If it isn't, the compiler reports that.
+// with embedded fields: SignIn may be in an embedded field. If it isn't, the compiler reports that.
 func lacksSignIn(typ goast.Expr) bool {
 	structType, _ := typ.(*goast.StructType)
 	return structType != nil &&
@@ -233,7 +233,7 @@ func fieldNamed(object *codegen.Object, name string) *codegen.Field {
 // header.
 type outputFile struct{ name, header string }
 
-// outputFiles returns the files that the plugin writes on every run, and those that it removes.
+// outputFiles returns the files that the plugin writes on every run, and the files that it removes.
 func (p *injector) outputFiles(cfg *config.Config) []outputFile {
 	files := []outputFile{{directivesFilename(cfg), goHeader}, {resolversFilename(cfg), goHeader},
 		{p.schemaFilename(cfg), schemaHeader}}
@@ -329,8 +329,8 @@ func (f postGenerator) GenerateCode(data *codegen.Data) error {
 func (p *injector) writeSchema(data *codegen.Data) error {
 	var sources []*ast.Source
 	for _, source := range data.AugmentedSources {
-		// BuiltIn isn't set, because the formatter would omit built-in sources, such as those of
-		// gqlgen's federation plugin.
+		// BuiltIn isn't set, because the formatter would omit built-in sources, such as the sources
+		// of gqlgen's federation plugin.
 		sources = append(sources, &ast.Source{Name: source.RelativePath, Input: source.Source})
 	}
 	schema, err := gqlparser.LoadSchema(sources...)

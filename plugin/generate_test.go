@@ -98,7 +98,7 @@ func checkGolden(t *testing.T, goldenFile string, got map[string]string, names .
 	}
 }
 
-// checkSameFiles checks that the files in got have the same names and texts as those in want.
+// checkSameFiles checks that the files in got have the same names and texts as the files in want.
 func checkSameFiles(t *testing.T, want, got map[string]string) {
 	t.Helper()
 	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names,

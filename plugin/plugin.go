@@ -78,8 +78,8 @@ func Rename(field, name string) Option {
 	}
 }
 
-// RenameType gives one of CloakQL's types, such as User, another name, for schemas that already
-// have a type of that name.
+// RenameType gives one of CloakQL's types, such as User, another name. It is for applications whose
+// schema already has a type with the original name.
 func RenameType(typ, name string) Option {
 	return func(p *injector) error {
 		t, err := p.cloakql.typeNamed(typ)
