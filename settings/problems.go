@@ -11,7 +11,7 @@ import (
 // problems collects errors about settings.
 type problems struct {
 	list       []problem
-	suppressed map[string]bool // names of settings; add ignores further problems of these
+	suppressed map[string]bool // names of settings; add ignores further problems of these settings
 }
 
 // A problem is an error about the named setting, or about the settings file if name is empty.
