@@ -59,7 +59,7 @@ func (l fakeLimiter) Logout(_ context.Context, token identity.Secret) (func(erro
 	return l.reserveOrAllow("logout", token.Reveal())
 }
 
-// reserveOrAllow calls l.reserve, or allows the attempt if it is nil.
+// reserveOrAllow calls l.reserve. If l.reserve is nil, it allows the attempt.
 func (l fakeLimiter) reserveOrAllow(field, subject string) (func(error), error) {
 	if l.reserve == nil {
 		return func(error) {}, nil

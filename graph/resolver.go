@@ -13,7 +13,7 @@ type Resolver struct {
 	// _service, and User becomes an entity with the key id.
 	Federation bool
 
-	// FederationRole is the realm role whose callers may refer to users other than themselves
-	// through _entities. If it is empty, nobody may.
+	// FederationRole is the realm role of the callers that may refer to other users through
+	// _entities. If it is empty, no caller may.
 	FederationRole string
 }
