@@ -169,9 +169,9 @@ func browse(t *testing.T, script string, settings object, picturePrefix, want st
 	comparePictures(t, settings["pictures"].(string), picturePrefix)
 }
 
-// comparePictures checks that the screenshots in the directory dir, whose names start with prefix,
-// have the same names as those in docs/pictures, and that the pages of docs show exactly these
-// screenshots. With -update, it first copies them to docs/pictures.
+// comparePictures compares the screenshots whose names start with prefix. The directory dir must
+// have screenshots of the same names as docs/pictures, and the pages of docs must show exactly
+// these screenshots. With -update, it first copies them to docs/pictures.
 func comparePictures(t *testing.T, dir, prefix string) {
 	t.Helper()
 	pictureNames := func(dir string) (names []string) {

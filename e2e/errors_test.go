@@ -71,7 +71,7 @@ func TestLogin_rejected(t *testing.T) {
 			wantStatus := http.StatusBadRequest
 			if oldKeycloak {
 				switch {
-				case tt.name == "disabled, wrong password": // Keycloak reveals that it is disabled
+				case tt.name == "disabled, wrong password": // Keycloak reveals the disabled account
 					tt.keycloakBody, tt.code = keycloakDisabled, "ACCOUNT_DISABLED"
 					tt.wantGeneric = false
 				case tt.keycloakBody == keycloakBadCredentials:

@@ -149,7 +149,8 @@ func requireModules(t *testing.T, example string) {
 	}
 }
 
-// serveApp serves a built app at another origin than the API's. It adds the API's URL to the page.
+// serveApp serves a built app at an origin that differs from the API's origin. It adds the API's
+// URL to the page.
 func serveApp(t *testing.T, dir, graphqlURL string) string {
 	t.Helper()
 	page := must(os.ReadFile(dir + "/index.html"))

@@ -108,8 +108,8 @@ func pad(size int) []byte {
 // Each shape, at each size, gets the expected error from a server with production settings, and the
 // server still works afterwards.
 //
-// TEST_FIGURES=1 logs the server's CPU time for each request, compared with that of an accepted
-// query of the same size.
+// TEST_FIGURES=1 logs the server's CPU time for each request, compared with the CPU time for an
+// accepted query of the same size.
 //
 // Not parallel, since the CPU time would include other tests' requests.
 func TestHostileDocuments(t *testing.T) {

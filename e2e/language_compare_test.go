@@ -99,9 +99,9 @@ func compareWithGraphQLJS(t *testing.T, server *handler.Server, c languageCase) 
 }
 
 // mayDifferInStage reports whether CloakQL may reject a document with this code although graphql-js
-// rejects it in another stage. There are two such kinds of documents: those with type definitions,
-// which graphql-js rejects in validation, and those without definitions, for which graphql-js
-// reports a syntax error.
+// rejects it in another stage. There are two such kinds of documents: documents with type
+// definitions, which graphql-js rejects in validation, and documents without definitions, for which
+// graphql-js reports a syntax error.
 func mayDifferInStage(c languageCase, code string) bool {
 	return c.Want.Verdict == "invalid" && code == "GRAPHQL_PARSE_FAILED" ||
 		c.Want.Verdict == "syntax" && code == "GRAPHQL_VALIDATION_FAILED"

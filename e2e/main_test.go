@@ -87,7 +87,7 @@ func build(output, command string, flags ...string) error {
 }
 
 // A keycloak is the Keycloak that the server under test uses: a fake or, if TEST_KEYCLOAK_URL is
-// set, a real one. Tests can start, stop and hang a Keycloak from newKeycloak; if it is real,
+// set, a real one. Tests can start, stop and hang a Keycloak from newKeycloak. If Keycloak is real,
 // scripts/keycloak runs it.
 type keycloak struct {
 	url  string

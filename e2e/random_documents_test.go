@@ -274,8 +274,8 @@ func (w *documentWriter) writeList(item string, constant bool) {
 	w.put("]")
 }
 
-// variableJSON returns a random JSON value for the variable of this name. Its numbers are only
-// those that JavaScript represents exactly.
+// variableJSON returns a random JSON value for the variable of this name. JavaScript represents
+// each number in it exactly.
 func (w *documentWriter) variableJSON(name string, depth int) string {
 	if w.oneIn(20) {
 		return w.choose("null", "[]", "{}", "1", `"1"`, "true", "1.5", `[null]`, `["a"]`, "[[1]]",

@@ -124,7 +124,7 @@ func TestRefresh_reuseWithGrace(t *testing.T) {
 }
 
 // me accepts the token of each user who signs in with login, regardless of their roles in other
-// clients. Keycloak adds those other clients to aud, but never the client that requests the token.
+// clients. Keycloak adds the other clients to aud, but never the client that requests the token.
 func TestMe_rolesInOtherClients(t *testing.T) {
 	t.Parallel()
 	r := newRealm(t, sharedKeycloak, object{
@@ -197,8 +197,8 @@ func userWithRoles(name string, clientRoles object) object {
 	}
 }
 
-// If the owner of a refresh token and a thief at another address use the token, in either order,
-// the server doesn't return its cached response to the second of them. Instead, it calls Keycloak,
+// The owner of a refresh token and a thief at another address use the token, in either order. The
+// server doesn't return its cached response to the second request. Instead, it calls Keycloak,
 // which ends the session for both.
 func TestRefresh_stolenToken(t *testing.T) {
 	t.Parallel()

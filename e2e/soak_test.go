@@ -25,9 +25,9 @@ import (
 
 const soakWorkers = 32
 
-// At full load, no cache, store or list of sessions grows without bound: the live heap in the
-// last tenth of the time is at most 1.1 times that in the second tenth. The first tenth fills the
-// bounded stores. TEST_SOAK is the test's duration: 10m with make soak.
+// At full load, no cache, store or list of sessions grows without bound: the live heap in the last
+// tenth of the time is at most 1.1 times the live heap in the second tenth. The first tenth fills
+// the bounded stores. TEST_SOAK is the test's duration: 10m with make soak.
 func TestSoak(t *testing.T) {
 	if os.Getenv("TEST_SOAK") == "" {
 		t.Log("not run: set TEST_SOAK=10m, and -timeout to more than that, as make soak does")

@@ -1,5 +1,5 @@
-// Command bench compares the cost of requests to CloakQL with that of requests to a bare net/http
-// handler that sends the same bytes:
+// Command bench compares the cost of requests to CloakQL with the cost of requests to a bare
+// net/http handler that sends the same bytes:
 //
 //	go run ./e2e/bench
 //
