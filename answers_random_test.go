@@ -195,7 +195,7 @@ type operationWriter struct {
 	aliases   int
 }
 
-// A randomFragment is a fragment and what it uses.
+// A randomFragment is a fragment, with the variables and the fragments that it uses.
 type randomFragment struct {
 	name, on, selections string
 	used                 usedNames
@@ -320,7 +320,7 @@ func queryString(request map[string]any) string {
 	return values.Encode()
 }
 
-// selections returns a selection set of a type, and adds what it uses to used.
+// selections returns a selection set of a type, and adds its variables and fragments to used.
 func (w *operationWriter) selections(on string, used usedNames) string {
 	var out strings.Builder
 	out.WriteString("{ ")

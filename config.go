@@ -24,8 +24,9 @@ import (
 	"github.com/cloakql/cloakql/throttle"
 )
 
-// A Config configures a Server. Realm is required, and so is Client, except as its comment says.
-// Every other zero value is a safe default. The nested types are documented in their own packages.
+// A Config configures a Server. Realm is required. Client is required too, with the exception that
+// its comment describes. Every other zero value is a safe default. The nested types are documented
+// in their own packages.
 type Config struct {
 	// Local is for a developer's machine. A local server allows introspection, explains errors to
 	// clients (extensions.detail), and lets pages from this machine call the API. Unless
@@ -215,8 +216,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// hasClient reports whether Client has an ID or a secret. One of them is enough, so that
-// keycloak.NewClient is called and says that the other is missing.
+// hasClient reports whether Client has an ID or a secret. If only one of them is set, hasClient
+// returns true, so that keycloak.NewClient reports the missing one.
 func (c Config) hasClient() bool {
 	return c.Client.ClientID != "" || c.Client.ClientSecret.Reveal() != ""
 }

@@ -297,8 +297,9 @@ func (s *testServer) do(t testing.TB, r testRequest) (*http.Response, string) {
 	return response, string(content)
 }
 
-// A realmFunc is a signin.Realm whose methods all call one function. It can panic, return an
-// unknown error or ErrBusy, or wait for the caller; a fake Keycloak can't cause these.
+// A realmFunc is a signin.Realm whose methods all call one function. The function can panic, return
+// an unknown error or ErrBusy, or wait for the caller. A fake Keycloak can't make a real client do
+// this.
 type realmFunc func(context.Context) error
 
 func (f realmFunc) Login(ctx context.Context,

@@ -13,8 +13,8 @@ import (
 )
 
 // BenchmarkHandler_me measures how long the handler of a Server takes for the query me, without a
-// network: with a kept answer, with only the token in the cache, and with the token cache off.
-// e2e/bench measures whole processes.
+// network. It has three variants: the response is cached, only the token is cached, and nothing is
+// cached. e2e/bench measures whole processes.
 func BenchmarkHandler_me(b *testing.B) {
 	for name, setting := range map[string]string{"kept answer": "ANSWER_CACHE=on",
 		"cached token": "ANSWER_CACHE=off", "token cache off": "TOKEN_CACHE_BYTES=0"} {

@@ -354,7 +354,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	return errors.Join(serveErr, err)
 }
 
-// Close waits for the calls to Keycloak that are in flight, even those whose clients already have a
+// Close waits for the calls to Keycloak that are in flight, even calls whose clients already have a
 // response, because interrupting a refresh can end the user's session. If ctx is done first, Close
 // returns ctx.Err(). After a call of Close, /readyz responds 503. Run calls Close.
 func (s *Server) Close(ctx context.Context) error {

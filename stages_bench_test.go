@@ -37,7 +37,7 @@ const (
 
 // BenchmarkStages measures the request meBody in a Server's handler without a network ("whole"),
 // and its stages. The stages without a slash in their names add up to the whole; the others are
-// parts or variants of these. docs/performance.md has the results.
+// parts or variants of these stages. docs/performance.md has the results.
 func BenchmarkStages(b *testing.B) {
 	for _, stage := range newStages(b) {
 		b.Run(stage.name, func(b *testing.B) {
