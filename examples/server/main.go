@@ -1,4 +1,4 @@
-// Command notes serves a GraphQL API for notes. Its users are those of a Keycloak realm.
+// Command notes serves a GraphQL API for notes. Its users are the users of a Keycloak realm.
 package main
 
 import (
