@@ -26,9 +26,9 @@ import (
 // show no detail. A Presenter is safe for concurrent use, as long as its fields don't change.
 type Presenter struct {
 	// Rows are the application's rows. Present tries them in this order, before CloakQL's rows: if
-	// an error wraps both an application's error and one of CloakQL's, the application's is more
-	// specific. A row can't replace one of CloakQL's rows. Present ignores a row that Validate
-	// rejects, and logs that it did.
+	// an error wraps both an application's error and one of CloakQL's errors, the application's
+	// error is more specific. A row can't replace one of CloakQL's rows. Present ignores a row that
+	// Validate rejects, and logs that it did.
 	Rows []Row
 
 	Log *slog.Logger // slog.Default() if nil
