@@ -148,7 +148,7 @@ type file struct {
 // serve serves a file other than the page, compressed if the client accepts gzip.
 func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
-	// A worker uses the policy of its own response, not the page's.
+	// A worker uses the policy of its own response, not the policy of the page.
 	header.Set("Content-Security-Policy",
 		strings.ReplaceAll(contentSecurityPolicy, " 'nonce-"+noncePlaceholder+"'", ""))
 	header.Set("Cache-Control", "no-cache")
