@@ -80,7 +80,7 @@ func TestAnswersFromContext_nil(t *testing.T) {
 	token := tokenNumber(t, 1)
 	v, _, _ := newAnswersVerifier(t, 0)
 	withoutCache, _, _ := newAnswersVerifier(t, -1)
-	off, _ := newCachingVerifier(t, must(StaticKeys(keyOf(edDSA()))), 0)
+	withoutAnswers, _ := newCachingVerifier(t, must(StaticKeys(keyOf(edDSA()))), 0)
 	expired := edDSA().token(patch(t, aliceClaims(t), object{"exp": 0}))
 	for _, tt := range []struct {
 		name, authorization string
@@ -93,7 +93,7 @@ func TestAnswersFromContext_nil(t *testing.T) {
 		{"bad token", "Bearer " + corruptSignature(token), v, false},
 		{"expired token", "Bearer " + expired, v, false},
 		{"no cache", "Bearer " + token, withoutCache, false},
-		{"KeepAnswers off", "Bearer " + token, off, false},
+		{"KeepAnswers off", "Bearer " + token, withoutAnswers, false},
 	} {
 		for range 2 {
 			if got := answersOf(t, tt.verifier, tt.authorization); (got != nil) != tt.want {

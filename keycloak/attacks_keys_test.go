@@ -102,8 +102,8 @@ func (f *forge) rejectedKeys() string {
 	return strings.TrimSuffix(keySet, "]}") + "," + keyWithTwoKIDs + "]}"
 }
 
-// keyAttacks returns tokens whose key is in the key set but must not be used. Their signatures are
-// correct where the key can make one.
+// keyAttacks returns tokens whose key is in the key set but must not be used. If the key can sign,
+// the signature is correct.
 func keyAttacks(f *forge) []attack {
 	errKeyUnknown, errSignature := identity.ErrKeyUnknown, identity.ErrTokenSignature
 	keyRow := func(name, source, token string, want error, detail string) attack {

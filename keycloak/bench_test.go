@@ -85,8 +85,8 @@ func TestOrganizations_allocations(t *testing.T) {
 }
 
 // benchmarkRatio runs two functions alternately in small batches. It reports the time and
-// allocations of the first. As the metric ratioUnit, it reports the time of the first divided by
-// that of the second.
+// allocations of first. As the metric ratioUnit, it reports the time of first divided by the time
+// of second.
 func benchmarkRatio(b *testing.B, ratioUnit string, first, second func()) {
 	const batchSize = 50
 	var firstTime, secondTime time.Duration

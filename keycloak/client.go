@@ -96,7 +96,7 @@ const (
 // NewClient. It is safe for concurrent use. Its methods return these errors of package identity:
 //
 //   - ErrProviderUnavailable if Keycloak is down or slow (identity.TimedOut), or if the response
-//     isn't one of Keycloak's
+//     doesn't come from Keycloak
 //   - ErrProviderMisconfigured if a setting here or in the realm is wrong; identity.Detail names it
 //   - ErrBusy if ClientConfig's limit for this kind of call is reached
 //   - a RateLimitError if the caller's network has reached its share of that limit
@@ -164,7 +164,7 @@ func NewClient(config ClientConfig) (*Client, error) {
 //
 // Sign-ins of one account run one after another, first come, first served: with brute-force
 // protection on, Keycloak 26.7.4 refuses all but one of several concurrent sign-ins of an account,
-// even with the right password, and with the error for a wrong one. After a refusal, the next
+// even with the right password, and with the error for a wrong password. After a refusal, the next
 // sign-in starts RefusalPause later. At most four sign-ins of one account queue behind the running
 // one, and at most two of these five come from one network. Each waits for at most Timeout; the
 // call to Keycloak then gets its own Timeout. A sixth sign-in, or a sign-in that waited too long,

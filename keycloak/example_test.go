@@ -17,8 +17,8 @@ import (
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 )
 
-// Middleware authenticates each request, and identity.Require in the handler rejects those without
-// a user.
+// Middleware authenticates each request, and identity.Require in the handler rejects requests
+// without a user.
 func Example() {
 	kc := startKeycloak() // a fake; use your Keycloak's URL instead of kc.URL
 	defer kc.Close()

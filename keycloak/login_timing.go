@@ -91,8 +91,8 @@ func (l *loginTiming) slowestDurations() []time.Duration {
 	return durations[:max(1, len(durations)/slowestDivisor)]
 }
 
-// targetDuration returns how long a refusal should take: as long as a random one of the slowest
-// samples.
+// targetDuration returns how long a refusal should take: as long as a sample that is chosen at
+// random among the slowest samples.
 func (l *loginTiming) targetDuration() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()

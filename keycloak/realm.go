@@ -15,8 +15,8 @@ type Realm struct {
 
 // NewRealm returns the realm called name at serverURL, the URL at which this process reaches
 // Keycloak: an http or https URL, with a path prefix if Keycloak has one
-// (http://localhost:8080/auth). A trailing slash is ignored. The name is the one in Keycloak's
-// admin console, and is case-sensitive.
+// (http://localhost:8080/auth). A trailing slash is ignored. The name is the realm name that
+// Keycloak's admin console shows, and is case-sensitive.
 func NewRealm(serverURL, name string) (Realm, error) {
 	var errs []error
 	if name == "" || strings.ContainsAny(name, "/;") {

@@ -214,8 +214,8 @@ func unavailableError(format string, args ...any) error {
 }
 
 // redactUnknown returns text if Keycloak is known to send it, and otherwise only its length.
-// Keycloak's fixed texts hold no secrets, but its other texts, and a proxy's, may repeat the
-// request.
+// Keycloak's fixed texts hold no secrets, but Keycloak's other texts and the texts of a proxy may
+// repeat the request.
 func redactUnknown(text, kind string) string {
 	if text == "" || slices.Contains(knownTexts, text) {
 		return text

@@ -36,7 +36,7 @@ func runOutage(s *system, duration time.Duration) error {
 	elapsed := time.Since(start)
 	fetches := s.checkFetches(
 		int(elapsed/(maxRetryInterval+s.tolerance)), 10+int(elapsed/(4*time.Second)))
-	// After a few failures, unknown keys cause no fetches in addition to the refresher's.
+	// After a few failures, only the refresher fetches keys, and unknown keys cause no fetches.
 	if len(fetches) > 5 {
 		shortestGap := minGap(fetches[5:])
 		s.checkTimeSensitive(shortestGap >= 4*time.Second-s.tolerance/5,

@@ -72,8 +72,9 @@ func (r *Realm) SetNotBefore(t time.Time) {
 	}
 }
 
-// UpdateClient changes a client's settings, secret and protocol mappers as Update changes a realm's
-// settings. Attributes that aren't in patch stay; an empty value deletes an attribute.
+// UpdateClient changes a client's settings, secret and protocol mappers, in the same way as Update
+// changes the settings of a realm. Attributes that aren't in patch stay; an empty value deletes an
+// attribute.
 func (r *Realm) UpdateClient(clientID string, patch []byte) error {
 	if err := r.checkExists(); err != nil {
 		return err

@@ -239,7 +239,7 @@ func (b *browser) open(address string, form url.Values) (page, redirect string) 
 
 var formActionPattern = regexp.MustCompile(`action="([^"]*)"`)
 
-// submit fills in and posts the form on a page. Its results are those of open.
+// submit fills in and posts the form on a page. It returns the same results as open.
 func (b *browser) submit(realm *keycloaktest.Realm, page string,
 	form url.Values) (next, redirect string) {
 	b.Helper()

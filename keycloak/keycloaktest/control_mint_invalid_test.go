@@ -201,7 +201,7 @@ func TestRealm_Mint_invalidTokens(t *testing.T) {
 	}
 }
 
-// withPayload returns token with its payload replaced by that of other.
+// withPayload returns token with the payload of other instead of its own payload.
 func withPayload(token, other string) string {
 	parts, otherParts := strings.Split(token, "."), strings.Split(other, ".")
 	return parts[0] + "." + otherParts[1] + "." + parts[2]

@@ -81,7 +81,7 @@ func (authReq *authRequest) readACR(r *Realm) (valid bool) {
 	return true
 }
 
-// requestedACR returns the acr values of a request: those of acr_values and of the claims
+// requestedACR returns the acr values of a request: the values in acr_values and in the claims
 // parameter, or else the client's defaults. It replaces values below the client's minimum.
 func (r *Realm) requestedACR(authReq *authRequest, claimValues []string,
 	levels map[string]int) []string {
