@@ -82,7 +82,32 @@ func run(args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return api.Generate(cfg, plugin.Use(options...))
+	restore := saveFiles(cfg.Exec.Filename, cfg.Model.Filename)
+	if err := api.Generate(cfg, plugin.Use(options...)); err != nil {
+		return errors.Join(err, restore())
+	}
+	return nil
+}
+
+// saveFiles reads files that exist. The function that it returns writes those that are missing
+// then: gqlgen deletes its files before it reads the schema, and without them, the next run might
+// stop at an error that isn't the cause.
+func saveFiles(names ...string) (restore func() error) {
+	contents := map[string][]byte{}
+	for _, name := range names {
+		if content, err := os.ReadFile(name); err == nil {
+			contents[name] = content
+		}
+	}
+	return func() error {
+		var errs []error
+		for name, content := range contents {
+			if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, os.WriteFile(name, content, 0o644))
+			}
+		}
+		return errors.Join(errs...)
+	}
 }
 
 // loadConfig reads gqlgen's configuration from the named file. If filename is empty, it reads

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 )
@@ -44,5 +45,33 @@ func TestRun_noConfiguration(t *testing.T) {
 		"docs/plugin.md"
 	if err == nil || err.Error() != want {
 		t.Errorf("run() = %v, want %s", err, want)
+	}
+}
+
+// If the schema is wrong, run leaves the generated files of an earlier run as they are.
+func TestRun_invalidSchema(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, content := range map[string]string{
+		"go.mod": "module example.com/shop\n\ngo 1.26\n",
+		"gqlgen.yml": "schema: [shop.graphqls]\nexec: {filename: exec.go, package: shop}\n" +
+			"model: {filename: models.go, package: shop}\nskip_mod_tidy: true\n" +
+			"resolver: {layout: follow-schema, dir: ., package: shop}\n",
+		"shop.graphqls": "type Query { a: Missing }",
+		"exec.go":       "package shop\n",
+		"models.go":     "package shop\n\n// from an earlier run\n",
+	} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := run(nil, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "Missing") {
+		t.Fatalf("run() = %v, want an error about the type Missing", err)
+	}
+	models, err := os.ReadFile("models.go")
+	if err != nil || !strings.Contains(string(models), "an earlier run") {
+		t.Errorf("models.go has %q (%v), want what it had", models, err)
+	}
+	if _, err := os.Stat("exec.go"); err != nil {
+		t.Error(err)
 	}
 }
