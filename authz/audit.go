@@ -122,7 +122,7 @@ func (c *compiler) fieldProblem(field *ast.FieldDefinition, rules []*rule) strin
 	case public || guarded || len(rules) > 0:
 		return ""
 	case len(others) == 0:
-		return noRule + ": give it @public, or a guard such as @auth"
+		return noRule + ": give it @public, or a guard such as @auth or @hasRole"
 	}
 	guards := append([]string{"auth"}, c.config.Guards...)
 	return fmt.Sprintf(noRule+": it carries @%s, and the registered guards are @%s; "+

@@ -20,7 +20,7 @@ directive @authenticated on FIELD_DEFINITION
 
 // The parts of Audit's messages after the name of a field.
 const (
-	noRuleMessage    = " has no access rule: give it @public, or a guard such as @auth"
+	noRuleMessage    = " has no access rule: give it @public, or a guard such as @auth or @hasRole"
 	bothRulesMessage = " is @public and guarded at once: keep one of the two"
 )
 

@@ -3,6 +3,7 @@ package authz
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // readDeclarations reads @roles, @scopes and @groups.
@@ -79,8 +80,17 @@ func (d *declaredNames) checkGroups(groups []string) error {
 func checkDeclared(kind, directive string, declared, names []string) error {
 	for _, name := range names {
 		if declared != nil && !slices.Contains(declared, name) {
-			return fmt.Errorf("names the %s %q, which isn't declared in %s", kind, name, directive)
+			return fmt.Errorf("names the %s %q, which isn't declared in %s; declared: %s", kind,
+				name, directive, quoteNames(declared))
 		}
 	}
 	return nil
+}
+
+// quoteNames returns names in quotation marks, separated by commas, or "nothing".
+func quoteNames(names []string) string {
+	if len(names) == 0 {
+		return "nothing"
+	}
+	return `"` + strings.Join(names, `", "`) + `"`
 }

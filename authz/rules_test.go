@@ -96,11 +96,13 @@ func TestPolicy_declarations(t *testing.T) {
 	for _, tt := range []struct{ declaration, rule, want string }{
 		{`@roles(realm: ["admin"])`, `@hasRole(anyOf: ["admin"])`, ""},
 		{`@roles(realm: ["admin"]) @roles(realm: ["editor"])`, `@hasRole(anyOf: ["editor"])`, ""},
-		{`@roles(realm: ["admin"])`, `@hasRole(allOf: ["admni"])`,
-			`names the role "admni", which isn't declared in @roles(realm:)`},
+		{`@roles(realm: ["admin", "editor"])`, `@hasRole(allOf: ["admni"])`,
+			`names the role "admni", which isn't declared in @roles(realm:); ` +
+				`declared: "admin", "editor"`},
 		{`@roles(realm: ["admin"])`, `@owner(arg: "id", orRole: "admni")`,
 			`names the role "admni", which isn't declared in @roles(realm:)`},
-		{`@roles(realm: [])`, `@hasRole(allOf: ["admin"])`, `names the role "admin"`},
+		{`@roles(realm: [])`, `@hasRole(allOf: ["admin"])`,
+			`names the role "admin", which isn't declared in @roles(realm:); declared: nothing`},
 		{`@roles(realm: ["admin"])`, `@hasRole(anyOf: ["x"], client: "c")`, ""},
 		{`@roles(client: "c", clientRoles: ["x"])`, `@hasRole(anyOf: ["x"], client: "c")`, ""},
 		{`@roles(client: "c", clientRoles: ["x"])`, `@hasRole(anyOf: ["y"], client: "c")`,
