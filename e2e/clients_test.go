@@ -37,7 +37,8 @@ var urqlCases = strings.Replace(strings.Replace(apolloCases,
 	"first: true <- GET 400 response PERSISTED_QUERY_NOT_FOUND; GET 200 response", 1)
 
 // graphqlRequestCases has the expected output for graphql-request. It has no cases with persisted
-// queries, which graphql-request doesn't support, but one with a batch, which the server rejects.
+// queries, which graphql-request doesn't support, but it has a case with a batch, which the server
+// rejects.
 const graphqlRequestCases = `
 me, anonymous: error UNAUTHENTICATED/TOKEN_MISSING <- POST 200 response UNAUTHENTICATED/TOKEN_MISSING
 login, wrong password: error INVALID_CREDENTIALS <- POST 200 response INVALID_CREDENTIALS
@@ -71,7 +72,8 @@ refresh, signed out: error INVALID_REFRESH_TOKEN/SESSION_ENDED <- POST 200 respo
 
 // withoutPersisted returns the cases for a server without persisted queries: after one
 // PERSISTED_QUERY_NOT_SUPPORTED, Apollo Client and urql stop sending hashes. secondRequest is the
-// request in the case "me, persisted, second", and refreshRequest that in "refresh, persisted".
+// request in the case "me, persisted, second", and refreshRequest is the request in the case
+// "refresh, persisted".
 func withoutPersisted(cases, secondRequest, refreshRequest string) string {
 	return strings.NewReplacer(
 		"PERSISTED_QUERY_NOT_FOUND", "PERSISTED_QUERY_NOT_SUPPORTED",

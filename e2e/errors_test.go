@@ -264,14 +264,13 @@ func TestRefresh_rejected(t *testing.T) {
 		name        string
 		token       func(t *testing.T) string
 		server      *server
-		description string // Keycloak's
-		reason      string // the server's
+		description string // in Keycloak's response
+		reason      string // in the server's response
 	}{
 		{"garbage", func(*testing.T) string { return "garbage" }, s,
 			"Invalid refresh token", "INVALID"},
 		{"access token", func(t *testing.T) string {
-			first,
-				_ := login(t, r, s)
+			first, _ := login(t, r, s)
 			return first.AccessToken
 		}, s,
 			"Invalid refresh token", "INVALID"},

@@ -95,7 +95,7 @@ func TestExamples_failedSignIn(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		fetch string // the message of the example for fetch
-		urql  string // the message of the example for urql; if empty, the one for fetch
+		urql  string // the message of the example for urql; if empty, the same as for fetch
 		args  []string
 	}{
 		{"wrong password", "Username or password is incorrect! (INVALID_CREDENTIALS)", "",

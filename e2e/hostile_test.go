@@ -45,7 +45,8 @@ type codes []string
 // forSize returns the code for hostileSizes[i].
 func (c codes) forSize(i int) string { return c[min(i, len(c)-1)] }
 
-// repeat returns a function that returns prefix, as many units as fit into size, and suffix.
+// repeat returns a function that makes a text: prefix, as many copies of unit as fit into size, and
+// suffix.
 func repeat(prefix, unit, suffix string) func(size int) string {
 	return func(size int) string {
 		n := max(1, (size-len(prefix)-len(suffix))/len(unit))
@@ -53,8 +54,8 @@ func repeat(prefix, unit, suffix string) func(size int) string {
 	}
 }
 
-// nest is like repeat, but nests: between prefix and suffix, it returns middle inside as many pairs
-// of opening and closing as fit into size.
+// nest returns a function that makes a text: prefix, n copies of opening, middle, n copies of
+// closing, and suffix. n is as large as size allows.
 func nest(prefix, opening, middle, closing, suffix string) func(size int) string {
 	return func(size int) string {
 		n := max(1, (size-len(prefix)-len(middle)-len(suffix))/(len(opening)+len(closing)))
@@ -62,7 +63,8 @@ func nest(prefix, opening, middle, closing, suffix string) func(size int) string
 	}
 }
 
-// enumerate is like repeat, but replaces each # in a unit with the number of the unit, from 1.
+// enumerate is like repeat, but replaces each # in a copy of unit with the number of the copy,
+// starting from 1.
 func enumerate(prefix, unit, suffix string) func(size int) string {
 	return func(size int) string {
 		var b strings.Builder
@@ -77,7 +79,7 @@ func enumerate(prefix, unit, suffix string) func(size int) string {
 	}
 }
 
-// rawBody returns a function that returns the text itself as the body.
+// rawBody returns a function that makes a body: the text itself, not in JSON.
 func rawBody(text func(size int) string) func(size int) []byte {
 	return func(size int) []byte { return []byte(text(size)) }
 }

@@ -106,33 +106,36 @@ func TestRules(t *testing.T) {
 		},
 	})
 	s := r.serveRules(t)
-	const role, scope, group = "FORBIDDEN/ROLE_MISSING", "FORBIDDEN/SCOPE_MISSING",
-		"FORBIDDEN/GROUP_MISSING"
+	const (
+		roleMissing  = "FORBIDDEN/ROLE_MISSING"
+		scopeMissing = "FORBIDDEN/SCOPE_MISSING"
+		groupMissing = "FORBIDDEN/GROUP_MISSING"
+	)
 	for _, tt := range []struct{ user, scope, query, code string }{
 		{"plain", "openid", "{ auth }", ""},
-		{"plain", "openid", "{ anyRole }", role},
+		{"plain", "openid", "{ anyRole }", roleMissing},
 		{"editor", "openid", "{ anyRole }", ""},
-		{"editor", "openid", "{ allRoles }", role},
+		{"editor", "openid", "{ allRoles }", roleMissing},
 		{"chief", "openid", "{ allRoles }", ""},
-		{"editor", "openid", "mutation { erase }", role},
+		{"editor", "openid", "mutation { erase }", roleMissing},
 		{"chief", "openid", "mutation { erase }", ""},
 		{"viewer", "openid", "{ clientRole }", ""},
-		{"elsewhere", "openid", "{ clientRole }", role}, // the same role of another client
-		{"plain", "openid", "{ anyScope }", scope},
+		{"elsewhere", "openid", "{ clientRole }", roleMissing}, // the same role of another client
+		{"plain", "openid", "{ anyScope }", scopeMissing},
 		{"plain", "openid notes:read", "{ anyScope }", ""},
-		{"plain", "openid audit", "{ scopeLists }", scope},
+		{"plain", "openid audit", "{ scopeLists }", scopeMissing},
 		{"plain", "openid audit notes:read", "{ scopeLists }", ""},
 		{"staff", "openid", "{ group }", ""},
-		{"ops", "openid", "{ group }", group},
+		{"ops", "openid", "{ group }", groupMissing},
 		{"ops", "openid", "{ subgroup }", ""},
-		{"plain", "openid", "{ subgroup }", group},
+		{"plain", "openid", "{ subgroup }", groupMissing},
 		{"plain", "openid", "{ claim }", "FORBIDDEN/CLAIM_MISSING"},
 		{"golden", "openid", "{ claim }", ""},
 		{"plain", "openid", `{ owned(userId: "somebody") }`, "FORBIDDEN/NOT_OWNER"},
 		{"chief", "openid", `{ owned(userId: "somebody") }`, ""},
 		{"plain", "openid", "{ notImpersonated }", ""},
 		{"plain", "openid", "{ strong }", ""}, // a password is level 1, which the map calls gold
-		// Keycloak says when the user signed in only for sign-ins through a browser.
+		// Keycloak's tokens have the time of the sign-in only after a sign-in in a browser.
 		{"plain", "openid", "{ recent }", "UNAUTHENTICATED/STEP_UP_REQUIRED"},
 	} {
 		response := s.query(t, r.passwordToken(t, tt.user, tt.scope), tt.query, nil)
@@ -157,7 +160,7 @@ func ruleUser(name string, settings object) object {
 // tokens contain.
 func TestRules_organizations(t *testing.T) {
 	t.Parallel()
-	const missing = "FORBIDDEN/ORGANIZATION_MISSING"
+	const organizationMissing = "FORBIDDEN/ORGANIZATION_MISSING"
 	for form, options := range map[string]object{
 		"list": nil, "map": {"addOrganizationId": "true"},
 	} {
@@ -166,11 +169,12 @@ func TestRules_organizations(t *testing.T) {
 		for _, tt := range []struct{ user, scope, query, code string }{
 			{"one", "openid organization:*", "{ organization }", ""},
 			{"both", "openid organization:*", "{ organization }", ""},
-			{"both", "openid organization:blue", "{ organization }", missing},
-			{"helper", "openid organization:*", "{ organization }", missing},
-			{"one", "openid", "{ organization }", missing},
+			{"both", "openid organization:blue", "{ organization }", organizationMissing},
+			{"helper", "openid organization:*", "{ organization }", organizationMissing},
+			{"one", "openid", "{ organization }", organizationMissing},
 			{"one", "openid organization:*", `{ organizationNotes(alias: "acme") }`, ""},
-			{"one", "openid organization:*", `{ organizationNotes(alias: "blue") }`, missing},
+			{"one", "openid organization:*", `{ organizationNotes(alias: "blue") }`,
+				organizationMissing},
 			{"both", "openid organization:*", `{ organizationNotes(alias: "blue") }`, ""},
 		} {
 			response := s.query(t, r.passwordToken(t, tt.user, tt.scope), tt.query, nil)
