@@ -44,5 +44,5 @@ func NewSchema(r *Resolver) (graphql.ExecutableSchema, error) {
 }
 
 // guards has the names, without the @, of the directives other than auth that reject
-// unauthenticated callers. A root field that isn't public needs one of them or auth.
+// unauthenticated callers. A root field that isn't public needs one of these directives or auth.
 var guards []string
