@@ -95,7 +95,7 @@ func (a *Answers) mayKeep(operation *operation) bool {
 	}
 	ok := true
 	v := visitor{onDirective: func(directive *ast.Directive) {
-		// gqlgen calls the functions of a schema's own directives.
+		// A directive of the schema's own calls a function, which may depend on anything.
 		ok = ok && (directive.Name == "skip" || directive.Name == "include")
 	}}
 	v.visitOperation(operation.Operation)

@@ -96,8 +96,8 @@ func TestSchema_shown(t *testing.T) {
 	}
 }
 
-// TestMutation_crossSite checks that a page of another site can't run a mutation with a request
-// that needs no preflight, as forms, images and scripts can send.
+// TestMutation_crossSite checks that a page of another site can't run a mutation with the requests
+// that forms, images and scripts send without a preflight.
 func TestMutation_crossSite(t *testing.T) {
 	const mutation = `{"query":"mutation { change }"}`
 	e := resolvers()

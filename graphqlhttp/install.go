@@ -37,8 +37,8 @@ type Config struct {
 	Introspection bool
 
 	// MayIntrospect, if set, is called for each operation, and reports whether its sender may query
-	// the schema. Errors don't reveal the schema even then. If Introspection is set, MayIntrospect
-	// isn't called.
+	// the schema. Even if it returns true, errors don't reveal the schema. If Introspection is set,
+	// MayIntrospect isn't called.
 	MayIntrospect func(context.Context) bool
 
 	// AllowGET also serves queries by GET and HEAD. Without it, GET and HEAD fail with status 405.
