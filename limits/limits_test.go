@@ -205,7 +205,7 @@ func TestRootFieldMax(t *testing.T) {
 		{`mutation { login: logout }`, ""},
 		{`mutation { me { login { id } login { id } } }`, ""},
 		{`mutation { a: login { id } b: login { id } }`, "login"},
-		// Selected twice, although the result has it once.
+		// The field is selected twice, although the result has it once.
 		{`mutation { login { id } login { id } }`, "login"},
 		{`mutation { login { id } ... { login { id } } }`, "login"},
 		{`mutation { login { id } ... on Mutation { ... { login { id } } } }`, "login"},

@@ -86,13 +86,13 @@ type measurement struct {
 
 // counts holds the counts of a part of a document.
 type counts struct {
-	// These fields are summed.
+	// add sums these fields.
 	selections, aliases, directives, values int
 	valueBytes                              int
 	introspectionCost                       int // of __schema and __type
 	introspectionAliases                    int // below __schema or __type
 
-	// The maximum of these fields is taken.
+	// For each of these fields, add takes the maximum.
 	depth              int // nesting of fields outside introspection
 	valueDepth         int
 	listDepth          int // nesting of introspection lists anywhere

@@ -36,7 +36,7 @@ func TestOverlappingFields(t *testing.T) {
 		{`{ f(n: 1) { leaf } f(s: "1") { leaf } }`, "they have differing arguments"},
 		{`{ f(s: "1") { leaf } f(n: 1) { leaf } }`, "they have differing arguments"},
 		{`query($v: Int) { f(n: $v) { leaf } f(n: 1) { leaf } }`, "they have differing arguments"},
-		// Gqlparser misses this.
+		// gqlparser overlooks differences between lists and between objects in arguments.
 		{`{ f(l: [1]) { leaf } f(l: [2]) { leaf } }`, "they have differing arguments"},
 		{`{ f(l: [1]) { leaf } f(l: [1, 1]) { leaf } }`, "they have differing arguments"},
 		{`{ f(x: {n: 1}) { leaf } f(x: {n: 2}) { leaf } }`, "they have differing arguments"},
