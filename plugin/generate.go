@@ -282,7 +282,7 @@ func (postGenerator) Name() string { return "cloakql" }
 type resolverData struct {
 	*codegen.Field
 	OriginalName    string // the name of the field in CloakQL's schema
-	ResolverInField bool   // the type Resolver isn't embedded, but in a field r
+	ResolverInField bool   // queryResolver has a field r, not an embedded Resolver
 }
 
 // Method returns the name of the method of signin.Service that resolves the field.
