@@ -25,8 +25,8 @@ type setting struct {
 	defaultValue, defaultText string
 
 	// requiredText describes the value of a required setting, as in "the client ID". It is empty if
-	// the setting is optional. A required setting may be missing if the setting whose name is
-	// alternative is set.
+	// the setting is optional. If alternative isn't empty, it is the name of another setting; a
+	// required setting may be missing if that setting is set.
 	requiredText, alternative string
 
 	dest destination

@@ -9,7 +9,7 @@ import (
 // unknownNames returns warnings about names that aren't settings. It warns about all such names in
 // the file. In the environment, it warns only about names that begin with KEYCLOAK_, former
 // settings, and names that look like misspelt settings. Without a warning, an operator wouldn't
-// notice that a misspelt KEYCLOAK_AUDIENCE accepts more tokens than intended.
+// notice that KEYCLOAK_AUDIENCE is misspelt, and that the server accepts more tokens than intended.
 func unknownNames(environment, file map[string]string) []string {
 	var names []string
 	for name := range file {

@@ -95,7 +95,7 @@ func (v *Values) clean(environment map[string]string, lossyNames []string, p *pr
 				"setting: put the value in single quotes", v.File)
 			p.suppress(name)
 			continue
-		case !isSet || name == "RUNTIME_ENV": // only the exact text local is local
+		case !isSet || name == "RUNTIME_ENV": // Read compares its exact value
 			continue
 		case name == secretName: // spaces may be part of the secret
 			value = strings.TrimRight(value, "\r\n")
