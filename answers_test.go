@@ -29,7 +29,7 @@ func countMe() (a application, calls *atomic.Int64) {
 	}}, calls
 }
 
-// The answer to a query of me is kept, unless a setting or a middleware forbids it.
+// The answer to a query of me is cached, unless a setting or a middleware forbids it.
 func TestAnswerCache_config(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	store := mapAnswers{}

@@ -41,7 +41,7 @@ type Config struct {
 	Client keycloak.ClientConfig
 
 	// Keys configures how the realm's signing keys are fetched. Its Transport defaults to the
-	// client's.
+	// client's Transport.
 	Keys keycloak.KeySetConfig
 
 	// Tokens says which access tokens are accepted. Issuers defaults to the realm. An Issuer

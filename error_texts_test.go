@@ -87,8 +87,8 @@ const (
 	apiClientID     = "shop-api"
 )
 
-// newKeycloakWithAnn starts a fake Keycloak with the user ann, the disabled user off, and a client
-// for each kind of misconfiguration.
+// newKeycloakWithAnn starts a fake Keycloak with a user named ann, a disabled user named off, and a
+// client for each kind of misconfiguration.
 func newKeycloakWithAnn(t *testing.T) *keycloaktest.Server {
 	t.Helper()
 	return keycloaktest.New(t, keycloaktest.RealmSpec{

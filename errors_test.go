@@ -129,7 +129,7 @@ func TestErrorTable(t *testing.T) {
 			"notImpersonated"},
 		{guardedServer, queryAs(`{ strong }`, validToken), 200, "UNAUTHENTICATED/STEP_UP_REQUIRED",
 			"Confirm your identity to continue", "strong"},
-		// Nothing runs.
+		// If one field of a mutation is denied, no field runs.
 		{guardedServer, queryAs(`mutation { write erase }`, validToken), 200,
 			"FORBIDDEN/ROLE_MISSING", notAllowed, "erase"},
 

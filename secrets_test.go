@@ -16,7 +16,7 @@ import (
 func TestSecrets_neverLeak(t *testing.T) {
 	// Without quotes, the canary is lexed as a name and a malformed number, and an error may show
 	// only one of them. So containsSecret searches for each part. Both parts are long enough not to
-	// occur by chance, in an address in a stack trace or in a request ID.
+	// occur by chance in an address of a stack trace or in a request ID.
 	const canary = "hunter2canary-9q8w7x6r"
 	containsSecret := func(text string) bool { // eyJ is the start of every JWT
 		return strings.Contains(text, "hunter2canary") || strings.Contains(text, "9q8w7x6r") ||
