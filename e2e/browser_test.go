@@ -144,7 +144,7 @@ func must[T any](value T, err error) T {
 func browse(t *testing.T, script string, settings object, picturePrefix, want string) {
 	t.Helper()
 	settings["pictures"] = t.TempDir()
-	// TEST_PICTURES keeps the screenshots, even if the test fails.
+	// With TEST_PICTURES, the screenshots stay in that directory, even if the test fails.
 	if dir := os.Getenv("TEST_PICTURES"); dir != "" {
 		settings["pictures"] = filepath.Join(dir,
 			map[bool]string{false: "fake", true: "keycloak"}[usesRealKeycloak()])

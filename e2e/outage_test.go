@@ -41,7 +41,7 @@ func TestOutage(t *testing.T) {
 		status, _ := s.get(t, "/readyz")
 		return status == http.StatusOK
 	})
-	t.Logf("ready %v after Keycloak was", elapsed.Round(time.Millisecond))
+	t.Logf("the server was ready %v after Keycloak", elapsed.Round(time.Millisecond))
 	oldTokens := s.mustLogin(t, "alice", "alice-password")
 	if name, response := s.me(t, oldTokens.AccessToken); name != "alice" {
 		t.Fatalf("me is %q, want alice\n%s", name, response.body)

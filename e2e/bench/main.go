@@ -3,7 +3,7 @@
 //
 //	go run ./e2e/bench
 //
-// It builds and starts cmd/cloakql with a fake Keycloak in this process, and sends load with wrk
+// It starts a fake Keycloak in this process, builds and starts cmd/cloakql, and sends load with wrk
 // (https://github.com/wg/wrk), which has to be installed. All targets run in each round, in random
 // order, so that noise on the machine affects all of them equally. The result is Markdown with the
 // medians over all rounds; docs/performance.md has the latest result.
@@ -44,8 +44,8 @@ func main() {
 	flag.DurationVar(&o.window, "window", 3*time.Second, "how long each target runs in a round")
 	flag.IntVar(&o.connections, "connections", 32, "number of connections of wrk")
 	flag.StringVar(&o.only, "only", "",
-		"run only bare and the targets whose names contain this, and no other part; "+
-			"with -growth, connections, tokens or fields")
+		"run only \"bare net/http\" and the targets whose names contain this text, and skip "+
+			"the other measurements; with -growth, run only connections, tokens or fields")
 	flag.StringVar(&o.binary, "binary", "", "a cloakql binary; built from this module if empty")
 	flag.StringVar(&o.plot, "plot", "", "write a plot of the table to this SVG file")
 	growth := flag.Bool("growth", false, "measure growth instead (20 minutes)")
@@ -64,6 +64,7 @@ func exit(err error) {
 	os.Exit(0)
 }
 
+// run runs the part of the benchmark that the flags choose.
 func run(o options, logins, growth bool, profile string) error {
 	if runtime.GOOS != "linux" {
 		return errors.New("this program needs Linux: it reads CPU times from /proc")
@@ -119,7 +120,7 @@ func (s *setup) measureAll(o options) error {
 	if o.only != "" {
 		return nil
 	}
-	printColdTokens(targets)
+	printUncachedTokens(targets)
 	if err := s.printProcess(targets); err != nil {
 		return err
 	}

@@ -60,7 +60,8 @@ func (t *target) median(figure func(targetRun) float64) float64 {
 
 func (t *target) cpu() float64 { return t.median(func(r targetRun) float64 { return r.cpu }) }
 
-// share returns bare's CPU time per request divided by t's: the median over the rounds.
+// share divides, for each round, bare's CPU time per request by t's. It returns the median of these
+// quotients.
 func (t *target) share(bare *target) float64 {
 	var shares []float64
 	for i, run := range t.runs {
@@ -85,9 +86,9 @@ func printTable(targets []*target) {
 	fmt.Println()
 }
 
-// printColdTokens compares the CPU time of me with an uncached token to the sum of its parts, which
-// are me with a cached token and one RS256 check.
-func printColdTokens(targets []*target) {
+// printUncachedTokens compares the CPU time of me with an uncached token to the sum of its parts:
+// these are me with a cached token and one RS256 check.
+func printUncachedTokens(targets []*target) {
 	byName := map[string]*target{}
 	for _, t := range targets {
 		byName[t.name] = t

@@ -23,8 +23,8 @@ import (
 	"github.com/cloakql/cloakql/settings"
 )
 
-// serve runs one of the benchmark's servers in this process, which the benchmark has started for
-// it. Each server also has a debug listener with net/http/pprof and /memstats.
+// serve runs one of the benchmark's servers. The benchmark starts a process for each of them. Each
+// server also has a debug listener with net/http/pprof and /memstats.
 func serve(args []string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
