@@ -54,7 +54,7 @@ func TestHosts(t *testing.T) {
 				false: "403"}[strings.Contains(tt.servers, letter)], `{"query":"{__typename}"}`
 			for _, path := range []string{"/graphql", "/", "/healthz"} {
 				if path == "/healthz" && letter == "P" {
-					want = "200" // orchestrators probe by address
+					want = "200" // orchestrators send the pod's IP address as the host
 				}
 				request := "GET " + path + " HTTP/1.1\r\nHost: " + tt.host + "\r\n\r\n"
 				if path == "/graphql" {

@@ -93,7 +93,7 @@ func newStageSetup(tb testing.TB) *stageSetup {
 	s := &stageSetup{tb: tb, config: testConfig(tb, withKeycloak(kc), "RUNTIME_ENV=prod"),
 		header: http.Header{"Content-Type": {"application/json"},
 			"Authorization": {bearer(tb, kc, keycloaktest.TokenSpec{})}}}
-	// The commands use the same log handlers, but write to a buffer.
+	// The log handlers are the same as in the commands, except that the output is discarded.
 	s.config.Log = slog.New(settings.TranslateLog(slog.NewJSONHandler(io.Discard, nil)))
 	s.config.Keys.Log = s.config.Log
 	s.config.Tokens.Issuers = []keycloak.Issuer{
