@@ -2,6 +2,7 @@ package cloakql_test
 
 import (
 	"encoding/json"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -177,5 +178,48 @@ func TestPolicy(t *testing.T) {
 		Authz: authz.Config{DryRun: []string{"Query.opn"}}}); err == nil ||
 		!strings.Contains(err.Error(), `Config.DryRun has "Query.opn"`) {
 		t.Errorf("Policy() = %v, want an error about Config.DryRun", err)
+	}
+}
+
+// A cached response below a guard is that of its token: the second request of a token runs no
+// resolver, and a caller without the role gets an error each time, also after a caller with it.
+func TestAuthz_cachedResponses(t *testing.T) {
+	kc := newFakeKeycloak(t, clientSecret)
+	config := testConfig(t, withKeycloak(kc))
+	config.Schema = guardedSchema
+	handler := newServer(t, config).Handler()
+	resolved := 0
+	ctx := testapi.WithObserver(t.Context(), func() { resolved++ })
+	send := func(authorization, query string) string {
+		body := strings.NewReader(`{"query":"` + query + `"}`)
+		request := httptest.NewRequestWithContext(ctx, "POST", "http://localhost/graphql", body)
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Authorization", authorization)
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, request)
+		return strings.TrimSpace(recorder.Body.String())
+	}
+	admin, other := bearer(t, kc, withRoles("admin")), bearer(t, kc, withRoles("user"))
+	const query = "{ card { owner number } }"
+	const denied = `{"errors":[{"message":"You aren't allowed to use this field",` +
+		`"path":["card","number"],"locations":[{"line":1,"column":16}],"extensions":{"code":"FORBIDDEN","reason":"ROLE_MISSING"}}],` +
+		`"data":{"card":{"owner":"5d35c4eb","number":null}}}`
+	const whole = `{"data":{"card":{"owner":"5d35c4eb","number":"text"}}}`
+	for _, tt := range []struct {
+		authorization, query, want string
+		resolved                   int // since the start
+	}{
+		{admin, query, whole, 1},
+		{admin, query, whole, 1}, // cached
+		{other, query, denied, 2},
+		{other, query, denied, 3}, // a response with errors isn't cached
+		{admin, query, whole, 3},
+		{other, "{ card { owner } }", `{"data":{"card":{"owner":"5d35c4eb"}}}`, 4},
+		{other, "{ card { owner } }", `{"data":{"card":{"owner":"5d35c4eb"}}}`, 4},
+	} {
+		if got := send(tt.authorization, tt.query); got != tt.want || resolved != tt.resolved {
+			t.Errorf("%s: got %s, and %d resolvers ran; want %s and %d", tt.query, got, resolved,
+				tt.want, tt.resolved)
+		}
 	}
 }

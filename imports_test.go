@@ -54,7 +54,7 @@ var allowedImports = map[string][]string{
 	"keycloak/keycloaktest/contract":           {"keycloak/keycloaktest"},
 	"schema":                                   {}, // embeds the schema files
 	"authz":                                    {"identity", "schema", "internal/testapi"},
-	"internal/testapi":                         {}, // for tests
+	"internal/testapi":                         {"identity"}, // for tests
 	"internal/testapi/testserver": {"authz", "internal/program", "internal/testapi", "settings",
 		"signin"},
 	"plugin":             {"authz", "schema"},

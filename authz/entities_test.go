@@ -1,7 +1,6 @@
 package authz_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -9,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/cloakql/cloakql/authz"
-	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/internal/testapi"
 )
 
@@ -46,22 +44,7 @@ func TestMatrix_entities(t *testing.T) {
 		if name == "" {
 			continue
 		}
-		type want struct {
-			ctx context.Context
-			err error
-		}
-		actors := map[string]want{
-			"nothing in the context": {context.Background(), identity.ErrTokenMissing},
-			"anonymous": {identity.NewContext(context.Background(), nil, nil),
-				identity.ErrTokenMissing},
-			"bad token": {identity.NewContext(context.Background(), nil,
-				identity.ErrTokenSignature), identity.ErrTokenSignature},
-			"having": {contextOf(tt.having), nil},
-		}
-		if tt.near != nil {
-			actors["lacking"] = want{contextOf(tt.near), tt.err}
-		}
-		for actorName, want := range actors {
+		for actorName, want := range actorsOf(tt) {
 			for shape, document := range map[string]string{
 				"id":         "{ _entities(representations: %s) { ... on NAME { id } } }",
 				"__typename": "{ _entities(representations: %s) { __typename } }",

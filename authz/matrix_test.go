@@ -67,45 +67,54 @@ var guardCases = []guardCase{
 		scopes("notes:read"), identity.ErrRoleMissing},
 }
 
+// An actor sends the operations of a row of the matrix. err is the error of the guarded field, or
+// nil.
+type actor struct {
+	ctx context.Context
+	err error
+}
+
+// actorsOf returns who sends the operations of a row of the matrix, by name.
+func actorsOf(row guardCase) map[string]actor {
+	name, _, _ := strings.Cut(row.field, "(")
+	actors := map[string]actor{
+		"nothing in the context": {context.Background(), identity.ErrTokenMissing},
+		"anonymous": {identity.NewContext(context.Background(), nil, nil),
+			identity.ErrTokenMissing},
+		"bad token": {identity.NewContext(context.Background(), nil,
+			identity.ErrTokenSignature), identity.ErrTokenSignature},
+		"expired": {identity.NewContext(context.Background(), nil, identity.ErrTokenExpired),
+			identity.ErrTokenExpired},
+		"having": {contextOf(row.having), nil},
+		"having, impersonated": {contextOf(func(u *identity.User) {
+			row.having(u)
+			impersonated(u)
+		}), nil},
+		"having, as a service account": {contextOf(func(u *identity.User) {
+			row.having(u)
+			u.Token.Session = nil
+		}), nil},
+	}
+	if name == "notImpersonated" {
+		actors["having, impersonated"] = actor{actors["having, impersonated"].ctx, row.err}
+	}
+	if name == "recent" {
+		actors["having, as a service account"] = actor{
+			actors["having, as a service account"].ctx, row.err}
+	}
+	if row.near != nil {
+		actors["lacking"] = actor{contextOf(row.near), row.err}
+	}
+	return actors
+}
+
 // Each guard admits only callers who satisfy it, wherever an operation has the field.
 // The resolver of a denied field never runs.
 func TestMatrix(t *testing.T) {
 	s := newTestServer(t, authz.Config{})
 	for _, tt := range guardCases {
 		name, _, _ := strings.Cut(tt.field, "(")
-		anonymous := identity.NewContext(context.Background(), nil, nil)
-		type want struct {
-			ctx context.Context
-			err error
-		}
-		actors := map[string]want{
-			"nothing in the context": {context.Background(), identity.ErrTokenMissing},
-			"anonymous":              {anonymous, identity.ErrTokenMissing},
-			"bad token": {identity.NewContext(context.Background(), nil,
-				identity.ErrTokenSignature), identity.ErrTokenSignature},
-			"expired": {identity.NewContext(context.Background(), nil,
-				identity.ErrTokenExpired), identity.ErrTokenExpired},
-			"having": {contextOf(tt.having), nil},
-			"having, impersonated": {contextOf(func(u *identity.User) {
-				tt.having(u)
-				impersonated(u)
-			}), nil},
-			"having, as a service account": {contextOf(func(u *identity.User) {
-				tt.having(u)
-				u.Token.Session = nil
-			}), nil},
-		}
-		if name == "notImpersonated" {
-			actors["having, impersonated"] = want{actors["having, impersonated"].ctx, tt.err}
-		}
-		if name == "recent" {
-			actors["having, as a service account"] = want{
-				actors["having, as a service account"].ctx, tt.err}
-		}
-		if tt.near != nil {
-			actors["lacking"] = want{contextOf(tt.near), tt.err}
-		}
-		for actorName, want := range actors {
+		for actorName, want := range actorsOf(tt) {
 			for shape, document := range map[string]string{
 				"field":           "{ %s }",
 				"alias":           "{ x: %s }",

@@ -76,6 +76,11 @@ type ComplexityRoot struct {
 		ID func(childComplexity int) int
 	}
 
+	Card struct {
+		Number func(childComplexity int) int
+		Owner  func(childComplexity int) int
+	}
+
 	ClaimEntity struct {
 		ID func(childComplexity int) int
 	}
@@ -112,11 +117,33 @@ type ComplexityRoot struct {
 		FindSubgroupEntityByID        func(childComplexity int, id string) int
 	}
 
+	Fields struct {
+		AllRoles          func(childComplexity int) int
+		AllScopes         func(childComplexity int) int
+		AnyRole           func(childComplexity int) int
+		AnyScope          func(childComplexity int) int
+		Auth              func(childComplexity int) int
+		Both              func(childComplexity int) int
+		Claim             func(childComplexity int) int
+		ClientRole        func(childComplexity int) int
+		Group             func(childComplexity int) int
+		NotImpersonated   func(childComplexity int) int
+		Organization      func(childComplexity int) int
+		OrganizationNotes func(childComplexity int, alias string) int
+		Owned             func(childComplexity int, userID string) int
+		OwnedInput        func(childComplexity int, input OwnedInput) int
+		Recent            func(childComplexity int) int
+		ScopeLists        func(childComplexity int) int
+		Strong            func(childComplexity int) int
+		Subgroup          func(childComplexity int) int
+	}
+
 	GroupEntity struct {
 		ID func(childComplexity int) int
 	}
 
 	Mutation struct {
+		Change     func(childComplexity int) int
 		Create     func(childComplexity int) int
 		CreateNode func(childComplexity int) int
 		Erase      func(childComplexity int) int
@@ -143,12 +170,16 @@ type ComplexityRoot struct {
 		AnyScope           func(childComplexity int) int
 		Auth               func(childComplexity int) int
 		Both               func(childComplexity int) int
+		Card               func(childComplexity int) int
 		Claim              func(childComplexity int) int
 		ClientRole         func(childComplexity int) int
 		Document           func(childComplexity int) int
 		Documents          func(childComplexity int) int
+		Fields             func(childComplexity int) int
+		FieldsList         func(childComplexity int) int
 		Find               func(childComplexity int, filter *Filter, levels []Level) int
 		Group              func(childComplexity int) int
+		GuardedInterface   func(childComplexity int) int
 		Level              func(childComplexity int) int
 		Node               func(childComplexity int) int
 		Nodes              func(childComplexity int) int
@@ -167,6 +198,8 @@ type ComplexityRoot struct {
 		StrictDocuments    func(childComplexity int) int
 		Strong             func(childComplexity int) int
 		Subgroup           func(childComplexity int) int
+		UnguardedInterface func(childComplexity int) int
+		Union              func(childComplexity int) int
 		__resolve__service func(childComplexity int) int
 		__resolve_entities func(childComplexity int, representations []map[string]any) int
 	}
@@ -197,6 +230,27 @@ type ComplexityRoot struct {
 
 	SubgroupEntity struct {
 		ID func(childComplexity int) int
+	}
+
+	UnguardedFields struct {
+		AllRoles          func(childComplexity int) int
+		AllScopes         func(childComplexity int) int
+		AnyRole           func(childComplexity int) int
+		AnyScope          func(childComplexity int) int
+		Auth              func(childComplexity int) int
+		Both              func(childComplexity int) int
+		Claim             func(childComplexity int) int
+		ClientRole        func(childComplexity int) int
+		Group             func(childComplexity int) int
+		NotImpersonated   func(childComplexity int) int
+		Organization      func(childComplexity int) int
+		OrganizationNotes func(childComplexity int, alias string) int
+		Owned             func(childComplexity int, userID string) int
+		OwnedInput        func(childComplexity int, input OwnedInput) int
+		Recent            func(childComplexity int) int
+		ScopeLists        func(childComplexity int) int
+		Strong            func(childComplexity int) int
+		Subgroup          func(childComplexity int) int
 	}
 
 	_Service struct {
@@ -231,6 +285,7 @@ type MutationResolver interface {
 	Erase(ctx context.Context) (*string, error)
 	Create(ctx context.Context) (*Document, error)
 	CreateNode(ctx context.Context) (Node, error)
+	Change(ctx context.Context) (*Fields, error)
 }
 type QueryResolver interface {
 	Open(ctx context.Context) (*string, error)
@@ -263,6 +318,12 @@ type QueryResolver interface {
 	Level(ctx context.Context) (*Level, error)
 	Report(ctx context.Context) (*Report, error)
 	Find(ctx context.Context, filter *Filter, levels []Level) (*string, error)
+	Fields(ctx context.Context) (*Fields, error)
+	FieldsList(ctx context.Context) ([]*Fields, error)
+	UnguardedInterface(ctx context.Context) (UnguardedInterface, error)
+	GuardedInterface(ctx context.Context) (GuardedInterface, error)
+	Union(ctx context.Context) (FieldsUnion, error)
+	Card(ctx context.Context) (*Card, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -324,6 +385,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BothEntity.ID(childComplexity), true
+
+	case "Card.number":
+		if e.ComplexityRoot.Card.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Card.Number(childComplexity), true
+	case "Card.owner":
+		if e.ComplexityRoot.Card.Owner == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Card.Owner(childComplexity), true
 
 	case "ClaimEntity.id":
 		if e.ComplexityRoot.ClaimEntity.ID == nil {
@@ -553,6 +627,130 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Entity.FindSubgroupEntityByID(childComplexity, args["id"].(string)), true
 
+	case "Fields.allRoles":
+		if e.ComplexityRoot.Fields.AllRoles == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fields.AllRoles(childComplexity), true
+	case "Fields.allScopes":
+		if e.ComplexityRoot.Fields.AllScopes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fields.AllScopes(childComplexity), true
+	case "Fields.anyRole":
+		if e.ComplexityRoot.Fields.AnyRole == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fields.AnyRole(childComplexity), true
+	case "Fields.anyScope":
+		if e.ComplexityRoot.Fields.AnyScope == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fields.AnyScope(childComplexity), true
+	case "Fields.auth":
+		if e.ComplexityRoot.Fields.Auth == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fields.Auth(childComplexity), true
+	case "Fields.both":
+		if e.ComplexityRoot.Fields.Both == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fields.Both(childComplexity), true
+	case "Fields.claim":
+		if e.ComplexityRoot.Fields.Claim == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fields.Claim(childComplexity), true
+	case "Fields.clientRole":
+		if e.ComplexityRoot.Fields.ClientRole == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fields.ClientRole(childComplexity), true
+	case "Fields.group":
+		if e.ComplexityRoot.Fields.Group == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fields.Group(childComplexity), true
+	case "Fields.notImpersonated":
+		if e.ComplexityRoot.Fields.NotImpersonated == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fields.NotImpersonated(childComplexity), true
+	case "Fields.organization":
+		if e.ComplexityRoot.Fields.Organization == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fields.Organization(childComplexity), true
+	case "Fields.organizationNotes":
+		if e.ComplexityRoot.Fields.OrganizationNotes == nil {
+			break
+		}
+
+		args, err := ec.field_Fields_organizationNotes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Fields.OrganizationNotes(childComplexity, args["alias"].(string)), true
+	case "Fields.owned":
+		if e.ComplexityRoot.Fields.Owned == nil {
+			break
+		}
+
+		args, err := ec.field_Fields_owned_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Fields.Owned(childComplexity, args["userId"].(string)), true
+	case "Fields.ownedInput":
+		if e.ComplexityRoot.Fields.OwnedInput == nil {
+			break
+		}
+
+		args, err := ec.field_Fields_ownedInput_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Fields.OwnedInput(childComplexity, args["input"].(OwnedInput)), true
+	case "Fields.recent":
+		if e.ComplexityRoot.Fields.Recent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fields.Recent(childComplexity), true
+	case "Fields.scopeLists":
+		if e.ComplexityRoot.Fields.ScopeLists == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fields.ScopeLists(childComplexity), true
+	case "Fields.strong":
+		if e.ComplexityRoot.Fields.Strong == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fields.Strong(childComplexity), true
+	case "Fields.subgroup":
+		if e.ComplexityRoot.Fields.Subgroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fields.Subgroup(childComplexity), true
+
 	case "GroupEntity.id":
 		if e.ComplexityRoot.GroupEntity.ID == nil {
 			break
@@ -560,6 +758,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.GroupEntity.ID(childComplexity), true
 
+	case "Mutation.change":
+		if e.ComplexityRoot.Mutation.Change == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.Change(childComplexity), true
 	case "Mutation.create":
 		if e.ComplexityRoot.Mutation.Create == nil {
 			break
@@ -653,6 +857,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Both(childComplexity), true
+	case "Query.card":
+		if e.ComplexityRoot.Query.Card == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Card(childComplexity), true
 	case "Query.claim":
 		if e.ComplexityRoot.Query.Claim == nil {
 			break
@@ -677,6 +887,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Documents(childComplexity), true
+	case "Query.fields":
+		if e.ComplexityRoot.Query.Fields == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Fields(childComplexity), true
+	case "Query.fieldsList":
+		if e.ComplexityRoot.Query.FieldsList == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.FieldsList(childComplexity), true
 	case "Query.find":
 		if e.ComplexityRoot.Query.Find == nil {
 			break
@@ -694,6 +916,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Group(childComplexity), true
+	case "Query.guardedInterface":
+		if e.ComplexityRoot.Query.GuardedInterface == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.GuardedInterface(childComplexity), true
 
 	case "Query.level":
 		if e.ComplexityRoot.Query.Level == nil {
@@ -818,6 +1046,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Subgroup(childComplexity), true
+	case "Query.unguardedInterface":
+		if e.ComplexityRoot.Query.UnguardedInterface == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.UnguardedInterface(childComplexity), true
+	case "Query.union":
+		if e.ComplexityRoot.Query.Union == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Union(childComplexity), true
 	case "Query._service":
 		if e.ComplexityRoot.Query.__resolve__service == nil {
 			break
@@ -901,6 +1141,130 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SubgroupEntity.ID(childComplexity), true
+
+	case "UnguardedFields.allRoles":
+		if e.ComplexityRoot.UnguardedFields.AllRoles == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnguardedFields.AllRoles(childComplexity), true
+	case "UnguardedFields.allScopes":
+		if e.ComplexityRoot.UnguardedFields.AllScopes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnguardedFields.AllScopes(childComplexity), true
+	case "UnguardedFields.anyRole":
+		if e.ComplexityRoot.UnguardedFields.AnyRole == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnguardedFields.AnyRole(childComplexity), true
+	case "UnguardedFields.anyScope":
+		if e.ComplexityRoot.UnguardedFields.AnyScope == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnguardedFields.AnyScope(childComplexity), true
+	case "UnguardedFields.auth":
+		if e.ComplexityRoot.UnguardedFields.Auth == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnguardedFields.Auth(childComplexity), true
+	case "UnguardedFields.both":
+		if e.ComplexityRoot.UnguardedFields.Both == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnguardedFields.Both(childComplexity), true
+	case "UnguardedFields.claim":
+		if e.ComplexityRoot.UnguardedFields.Claim == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnguardedFields.Claim(childComplexity), true
+	case "UnguardedFields.clientRole":
+		if e.ComplexityRoot.UnguardedFields.ClientRole == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnguardedFields.ClientRole(childComplexity), true
+	case "UnguardedFields.group":
+		if e.ComplexityRoot.UnguardedFields.Group == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnguardedFields.Group(childComplexity), true
+	case "UnguardedFields.notImpersonated":
+		if e.ComplexityRoot.UnguardedFields.NotImpersonated == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnguardedFields.NotImpersonated(childComplexity), true
+	case "UnguardedFields.organization":
+		if e.ComplexityRoot.UnguardedFields.Organization == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnguardedFields.Organization(childComplexity), true
+	case "UnguardedFields.organizationNotes":
+		if e.ComplexityRoot.UnguardedFields.OrganizationNotes == nil {
+			break
+		}
+
+		args, err := ec.field_UnguardedFields_organizationNotes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.UnguardedFields.OrganizationNotes(childComplexity, args["alias"].(string)), true
+	case "UnguardedFields.owned":
+		if e.ComplexityRoot.UnguardedFields.Owned == nil {
+			break
+		}
+
+		args, err := ec.field_UnguardedFields_owned_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.UnguardedFields.Owned(childComplexity, args["userId"].(string)), true
+	case "UnguardedFields.ownedInput":
+		if e.ComplexityRoot.UnguardedFields.OwnedInput == nil {
+			break
+		}
+
+		args, err := ec.field_UnguardedFields_ownedInput_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.UnguardedFields.OwnedInput(childComplexity, args["input"].(OwnedInput)), true
+	case "UnguardedFields.recent":
+		if e.ComplexityRoot.UnguardedFields.Recent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnguardedFields.Recent(childComplexity), true
+	case "UnguardedFields.scopeLists":
+		if e.ComplexityRoot.UnguardedFields.ScopeLists == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnguardedFields.ScopeLists(childComplexity), true
+	case "UnguardedFields.strong":
+		if e.ComplexityRoot.UnguardedFields.Strong == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnguardedFields.Strong(childComplexity), true
+	case "UnguardedFields.subgroup":
+		if e.ComplexityRoot.UnguardedFields.Subgroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnguardedFields.Subgroup(childComplexity), true
 
 	case "_Service.sdl":
 		if e.ComplexityRoot._Service.SDL == nil {
@@ -993,7 +1357,7 @@ func newExecutionContext(
 	}
 }
 
-//go:embed "schema.graphqls"
+//go:embed "schema.graphqls" "fields.graphqls"
 var sourcesFS embed.FS
 
 func sourceData(filename string) string {
@@ -1006,6 +1370,7 @@ func sourceData(filename string) string {
 
 var sources = []*ast.Source{
 	{Name: "schema.graphqls", Input: sourceData("schema.graphqls"), BuiltIn: false},
+	{Name: "fields.graphqls", Input: sourceData("fields.graphqls"), BuiltIn: false},
 	{Name: "../../authz/directives.graphqls", Input: `"""
 Only a caller with one of the roles in anyOf, and with all roles in allOf, may use this: realm roles, or
 roles of one client. Others get the code FORBIDDEN with the reason ROLE_MISSING.
@@ -1254,6 +1619,16 @@ func (ec *executionContext) childFields_BothEntity(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type BothEntity", field.Name)
 }
 
+func (ec *executionContext) childFields_Card(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "owner":
+		return ec.fieldContext_Card_owner(ctx, field)
+	case "number":
+		return ec.fieldContext_Card_number(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Card", field.Name)
+}
+
 func (ec *executionContext) childFields_ClaimEntity(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1286,6 +1661,48 @@ func (ec *executionContext) childFields_Document(ctx context.Context, field grap
 		return ec.fieldContext_Document_next(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Document", field.Name)
+}
+
+func (ec *executionContext) childFields_Fields(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "auth":
+		return ec.fieldContext_Fields_auth(ctx, field)
+	case "anyRole":
+		return ec.fieldContext_Fields_anyRole(ctx, field)
+	case "allRoles":
+		return ec.fieldContext_Fields_allRoles(ctx, field)
+	case "clientRole":
+		return ec.fieldContext_Fields_clientRole(ctx, field)
+	case "anyScope":
+		return ec.fieldContext_Fields_anyScope(ctx, field)
+	case "allScopes":
+		return ec.fieldContext_Fields_allScopes(ctx, field)
+	case "scopeLists":
+		return ec.fieldContext_Fields_scopeLists(ctx, field)
+	case "group":
+		return ec.fieldContext_Fields_group(ctx, field)
+	case "subgroup":
+		return ec.fieldContext_Fields_subgroup(ctx, field)
+	case "organization":
+		return ec.fieldContext_Fields_organization(ctx, field)
+	case "organizationNotes":
+		return ec.fieldContext_Fields_organizationNotes(ctx, field)
+	case "claim":
+		return ec.fieldContext_Fields_claim(ctx, field)
+	case "owned":
+		return ec.fieldContext_Fields_owned(ctx, field)
+	case "ownedInput":
+		return ec.fieldContext_Fields_ownedInput(ctx, field)
+	case "notImpersonated":
+		return ec.fieldContext_Fields_notImpersonated(ctx, field)
+	case "strong":
+		return ec.fieldContext_Fields_strong(ctx, field)
+	case "recent":
+		return ec.fieldContext_Fields_recent(ctx, field)
+	case "both":
+		return ec.fieldContext_Fields_both(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Fields", field.Name)
 }
 
 func (ec *executionContext) childFields_GroupEntity(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1954,6 +2371,48 @@ func (ec *executionContext) field_Entity_findSubgroupEntityByID_args(ctx context
 	return args, nil
 }
 
+func (ec *executionContext) field_Fields_organizationNotes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "alias",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["alias"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Fields_ownedInput_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (OwnedInput, error) {
+			return ec.unmarshalNOwnedInput2githubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐOwnedInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Fields_owned_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "userId",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["userId"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_write_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -2047,6 +2506,48 @@ func (ec *executionContext) field_Query_ownedInput_args(ctx context.Context, raw
 }
 
 func (ec *executionContext) field_Query_owned_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "userId",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["userId"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_UnguardedFields_organizationNotes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "alias",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["alias"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_UnguardedFields_ownedInput_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (OwnedInput, error) {
+			return ec.unmarshalNOwnedInput2githubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐOwnedInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_UnguardedFields_owned_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "userId",
@@ -2256,6 +2757,70 @@ func (ec *executionContext) _BothEntity_id(ctx context.Context, field graphql.Co
 }
 func (ec *executionContext) fieldContext_BothEntity_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("BothEntity", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _Card_owner(ctx context.Context, field graphql.CollectedField, obj *Card) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Card_owner(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Owner, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Card_owner(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Card", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _Card_number(ctx context.Context, field graphql.CollectedField, obj *Card) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Card_number(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Number, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin"})
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.HasRole == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive hasRole is not implemented")
+				}
+				return ec.Directives.HasRole(ctx, obj, directive0, anyOf, nil, nil)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Card_number(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Card", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _ClaimEntity_id(ctx context.Context, field graphql.CollectedField, obj *ClaimEntity) (ret graphql.Marshaler) {
@@ -3483,6 +4048,831 @@ func (ec *executionContext) fieldContext_Entity_findSubgroupEntityByID(ctx conte
 	return fc, nil
 }
 
+func (ec *executionContext) _Fields_auth(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_auth(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Auth, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Auth == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, obj, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_auth(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Fields_anyRole(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_anyRole(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AnyRole, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin", "editor"})
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.HasRole == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive hasRole is not implemented")
+				}
+				return ec.Directives.HasRole(ctx, obj, directive0, anyOf, nil, nil)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_anyRole(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Fields_allRoles(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_allRoles(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AllRoles, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				allOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin", "editor"})
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.HasRole == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive hasRole is not implemented")
+				}
+				return ec.Directives.HasRole(ctx, obj, directive0, nil, allOf, nil)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_allRoles(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Fields_clientRole(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_clientRole(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ClientRole, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"viewer"})
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				client, err := ec.unmarshalOString2ᚖstring(ctx, "billing")
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.HasRole == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive hasRole is not implemented")
+				}
+				return ec.Directives.HasRole(ctx, obj, directive0, anyOf, nil, client)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_clientRole(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Fields_anyScope(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_anyScope(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AnyScope, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"notes:read", "notes:write"})
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.HasScope == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive hasScope is not implemented")
+				}
+				return ec.Directives.HasScope(ctx, obj, directive0, anyOf, nil, nil)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_anyScope(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Fields_allScopes(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_allScopes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AllScopes, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				allOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"notes:read", "notes:write"})
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.HasScope == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive hasScope is not implemented")
+				}
+				return ec.Directives.HasScope(ctx, obj, directive0, nil, allOf, nil)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_allScopes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Fields_scopeLists(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_scopeLists(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ScopeLists, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				anyOfAll, err := ec.unmarshalOString2ᚕᚕstringᚄ(ctx, []any{[]any{"notes:read", "audit"}, []any{"notes:write"}})
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.HasScope == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive hasScope is not implemented")
+				}
+				return ec.Directives.HasScope(ctx, obj, directive0, nil, nil, anyOfAll)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_scopeLists(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Fields_group(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_group(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Group, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				anyOf, err := ec.unmarshalNString2ᚕstringᚄ(ctx, []any{"/staff"})
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				subgroups, err := ec.unmarshalNBoolean2bool(ctx, false)
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.HasGroup == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive hasGroup is not implemented")
+				}
+				return ec.Directives.HasGroup(ctx, obj, directive0, anyOf, subgroups)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_group(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Fields_subgroup(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_subgroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Subgroup, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				anyOf, err := ec.unmarshalNString2ᚕstringᚄ(ctx, []any{"/staff"})
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				subgroups, err := ec.unmarshalNBoolean2bool(ctx, true)
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.HasGroup == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive hasGroup is not implemented")
+				}
+				return ec.Directives.HasGroup(ctx, obj, directive0, anyOf, subgroups)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_subgroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Fields_organization(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_organization(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Organization, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"acme"})
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.InOrganization == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive inOrganization is not implemented")
+				}
+				return ec.Directives.InOrganization(ctx, obj, directive0, anyOf, nil)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_organization(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Fields_organizationNotes(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_organizationNotes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OrganizationNotes, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				arg, err := ec.unmarshalOString2ᚖstring(ctx, "alias")
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.InOrganization == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive inOrganization is not implemented")
+				}
+				return ec.Directives.InOrganization(ctx, obj, directive0, nil, arg)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_organizationNotes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Fields",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type String does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Fields_organizationNotes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Fields_claim(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_claim(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Claim, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				path, err := ec.unmarshalNString2string(ctx, "tenant.tier")
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				equals, err := ec.unmarshalNString2string(ctx, "gold")
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.HasClaim == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive hasClaim is not implemented")
+				}
+				return ec.Directives.HasClaim(ctx, obj, directive0, path, equals)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_claim(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Fields_owned(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_owned(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Owned, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				arg, err := ec.unmarshalNString2string(ctx, "userId")
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				orRole, err := ec.unmarshalOString2ᚖstring(ctx, "admin")
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.Owner == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive owner is not implemented")
+				}
+				return ec.Directives.Owner(ctx, obj, directive0, arg, orRole)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_owned(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Fields",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type String does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Fields_owned_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Fields_ownedInput(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_ownedInput(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OwnedInput, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				arg, err := ec.unmarshalNString2string(ctx, "input.userId")
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.Owner == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive owner is not implemented")
+				}
+				return ec.Directives.Owner(ctx, obj, directive0, arg, nil)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_ownedInput(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Fields",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type String does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Fields_ownedInput_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Fields_notImpersonated(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_notImpersonated(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NotImpersonated, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.NotImpersonated == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive notImpersonated is not implemented")
+				}
+				return ec.Directives.NotImpersonated(ctx, obj, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_notImpersonated(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Fields_strong(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_strong(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Strong, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				acr, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"gold"})
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.StepUp == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive stepUp is not implemented")
+				}
+				return ec.Directives.StepUp(ctx, obj, directive0, acr, nil)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_strong(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Fields_recent(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_recent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Recent, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				maxAge, err := ec.unmarshalOInt2ᚖint(ctx, 300)
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.StepUp == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive stepUp is not implemented")
+				}
+				return ec.Directives.StepUp(ctx, obj, directive0, nil, maxAge)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_recent(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Fields_both(ctx context.Context, field graphql.CollectedField, obj *Fields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fields_both(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Both, nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin"})
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.HasRole == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive hasRole is not implemented")
+				}
+				return ec.Directives.HasRole(ctx, obj, directive0, anyOf, nil, nil)
+			}
+			directive2 := func(ctx context.Context) (any, error) {
+				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"notes:read"})
+				if err != nil {
+					var zeroVal *string
+					return zeroVal, err
+				}
+				if ec.Directives.HasScope == nil {
+					var zeroVal *string
+					return zeroVal, errors.New("directive hasScope is not implemented")
+				}
+				return ec.Directives.HasScope(ctx, obj, directive1, anyOf, nil, nil)
+			}
+
+			next = directive2
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Fields_both(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _GroupEntity_id(ctx context.Context, field graphql.CollectedField, obj *GroupEntity) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3689,6 +5079,51 @@ func (ec *executionContext) fieldContext_Mutation_createNode(_ context.Context, 
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return nil, errors.New("FieldContext.Child cannot be called on type INTERFACE")
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_change(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_change(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Mutation().Change(ctx)
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Public == nil {
+					var zeroVal *Fields
+					return zeroVal, errors.New("directive public is not implemented")
+				}
+				return ec.Directives.Public(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *Fields) graphql.Marshaler {
+			return ec.marshalOFields2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFields(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_change(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Fields(ctx, field)
 		},
 	}
 	return fc, nil
@@ -5190,6 +6625,274 @@ func (ec *executionContext) fieldContext_Query_find(ctx context.Context, field g
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_fields(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_fields(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Fields(ctx)
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Public == nil {
+					var zeroVal *Fields
+					return zeroVal, errors.New("directive public is not implemented")
+				}
+				return ec.Directives.Public(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *Fields) graphql.Marshaler {
+			return ec.marshalOFields2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFields(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_fields(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Fields(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_fieldsList(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_fieldsList(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().FieldsList(ctx)
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Public == nil {
+					var zeroVal []*Fields
+					return zeroVal, errors.New("directive public is not implemented")
+				}
+				return ec.Directives.Public(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v []*Fields) graphql.Marshaler {
+			return ec.marshalOFields2ᚕᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFieldsᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_fieldsList(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Fields(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_unguardedInterface(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_unguardedInterface(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().UnguardedInterface(ctx)
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Public == nil {
+					var zeroVal UnguardedInterface
+					return zeroVal, errors.New("directive public is not implemented")
+				}
+				return ec.Directives.Public(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v UnguardedInterface) graphql.Marshaler {
+			return ec.marshalOUnguardedInterface2githubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐUnguardedInterface(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_unguardedInterface(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("FieldContext.Child cannot be called on type INTERFACE")
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_guardedInterface(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_guardedInterface(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().GuardedInterface(ctx)
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Public == nil {
+					var zeroVal GuardedInterface
+					return zeroVal, errors.New("directive public is not implemented")
+				}
+				return ec.Directives.Public(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v GuardedInterface) graphql.Marshaler {
+			return ec.marshalOGuardedInterface2githubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐGuardedInterface(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_guardedInterface(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("FieldContext.Child cannot be called on type INTERFACE")
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_union(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_union(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Union(ctx)
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Public == nil {
+					var zeroVal FieldsUnion
+					return zeroVal, errors.New("directive public is not implemented")
+				}
+				return ec.Directives.Public(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v FieldsUnion) graphql.Marshaler {
+			return ec.marshalOFieldsUnion2githubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFieldsUnion(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_union(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Query", field, true, true, errors.New("field of type FieldsUnion does not have child fields"))
+}
+
+func (ec *executionContext) _Query_card(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_card(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Card(ctx)
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Auth == nil {
+					var zeroVal *Card
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0)
+			}
+			directive2 := func(ctx context.Context) (any, error) {
+				if ec.Directives.FromToken == nil {
+					var zeroVal *Card
+					return zeroVal, errors.New("directive fromToken is not implemented")
+				}
+				return ec.Directives.FromToken(ctx, nil, directive1)
+			}
+
+			next = directive2
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *Card) graphql.Marshaler {
+			return ec.marshalOCard2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐCard(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_card(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Card(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query__entities(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -5570,6 +7273,480 @@ func (ec *executionContext) _SubgroupEntity_id(ctx context.Context, field graphq
 }
 func (ec *executionContext) fieldContext_SubgroupEntity_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SubgroupEntity", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _UnguardedFields_auth(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_auth(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Auth, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_auth(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UnguardedFields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _UnguardedFields_anyRole(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_anyRole(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AnyRole, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_anyRole(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UnguardedFields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _UnguardedFields_allRoles(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_allRoles(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AllRoles, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_allRoles(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UnguardedFields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _UnguardedFields_clientRole(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_clientRole(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ClientRole, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_clientRole(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UnguardedFields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _UnguardedFields_anyScope(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_anyScope(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AnyScope, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_anyScope(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UnguardedFields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _UnguardedFields_allScopes(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_allScopes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AllScopes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_allScopes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UnguardedFields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _UnguardedFields_scopeLists(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_scopeLists(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ScopeLists, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_scopeLists(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UnguardedFields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _UnguardedFields_group(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_group(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Group, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_group(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UnguardedFields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _UnguardedFields_subgroup(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_subgroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Subgroup, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_subgroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UnguardedFields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _UnguardedFields_organization(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_organization(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Organization, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_organization(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UnguardedFields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _UnguardedFields_organizationNotes(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_organizationNotes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OrganizationNotes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_organizationNotes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "UnguardedFields",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type String does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_UnguardedFields_organizationNotes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _UnguardedFields_claim(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_claim(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Claim, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_claim(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UnguardedFields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _UnguardedFields_owned(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_owned(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Owned, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_owned(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "UnguardedFields",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type String does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_UnguardedFields_owned_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _UnguardedFields_ownedInput(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_ownedInput(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OwnedInput, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_ownedInput(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "UnguardedFields",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type String does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_UnguardedFields_ownedInput_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _UnguardedFields_notImpersonated(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_notImpersonated(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NotImpersonated, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_notImpersonated(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UnguardedFields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _UnguardedFields_strong(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_strong(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Strong, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_strong(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UnguardedFields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _UnguardedFields_recent(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_recent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Recent, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_recent(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UnguardedFields", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _UnguardedFields_both(ctx context.Context, field graphql.CollectedField, obj *UnguardedFields) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UnguardedFields_both(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Both, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UnguardedFields_both(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UnguardedFields", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) __Service_sdl(ctx context.Context, field graphql.CollectedField, obj *fedruntime.Service) (ret graphql.Marshaler) {
@@ -6785,6 +8962,53 @@ func (ec *executionContext) unmarshalInputOwnedInput(ctx context.Context, obj an
 
 // region    ************************** interface.gotpl ***************************
 
+func (ec *executionContext) _FieldsUnion(ctx context.Context, sel ast.SelectionSet, obj FieldsUnion) graphql.Marshaler {
+	switch obj := (obj).(type) {
+	case nil:
+		return graphql.Null
+	case UnguardedFields:
+		return ec._UnguardedFields(ctx, sel, &obj)
+	case *UnguardedFields:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._UnguardedFields(ctx, sel, obj)
+	case Fields:
+		return ec._Fields(ctx, sel, &obj)
+	case *Fields:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._Fields(ctx, sel, obj)
+	default:
+		if typedObj, ok := obj.(graphql.Marshaler); ok {
+			return typedObj
+		} else {
+			panic(fmt.Errorf("unexpected type %T; non-generated variants of FieldsUnion must implement graphql.Marshaler", obj))
+		}
+	}
+}
+
+func (ec *executionContext) _GuardedInterface(ctx context.Context, sel ast.SelectionSet, obj GuardedInterface) graphql.Marshaler {
+	switch obj := (obj).(type) {
+	case nil:
+		return graphql.Null
+	case UnguardedFields:
+		return ec._UnguardedFields(ctx, sel, &obj)
+	case *UnguardedFields:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._UnguardedFields(ctx, sel, obj)
+	default:
+		if typedObj, ok := obj.(graphql.Marshaler); ok {
+			return typedObj
+		} else {
+			panic(fmt.Errorf("unexpected type %T; non-generated variants of GuardedInterface must implement graphql.Marshaler", obj))
+		}
+	}
+}
+
 func (ec *executionContext) _Internal(ctx context.Context, sel ast.SelectionSet, obj Internal) graphql.Marshaler {
 	switch obj := (obj).(type) {
 	case nil:
@@ -6862,6 +9086,26 @@ func (ec *executionContext) _SearchResult(ctx context.Context, sel ast.Selection
 			return typedObj
 		} else {
 			panic(fmt.Errorf("unexpected type %T; non-generated variants of SearchResult must implement graphql.Marshaler", obj))
+		}
+	}
+}
+
+func (ec *executionContext) _UnguardedInterface(ctx context.Context, sel ast.SelectionSet, obj UnguardedInterface) graphql.Marshaler {
+	switch obj := (obj).(type) {
+	case nil:
+		return graphql.Null
+	case Fields:
+		return ec._Fields(ctx, sel, &obj)
+	case *Fields:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._Fields(ctx, sel, obj)
+	default:
+		if typedObj, ok := obj.(graphql.Marshaler); ok {
+			return typedObj
+		} else {
+			panic(fmt.Errorf("unexpected type %T; non-generated variants of UnguardedInterface must implement graphql.Marshaler", obj))
 		}
 	}
 }
@@ -7200,6 +9444,49 @@ func (ec *executionContext) _BothEntity(ctx context.Context, sel ast.SelectionSe
 		case "id":
 			out.Values[i] = ec._BothEntity_id(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var cardImplementors = []string{"Card"}
+
+func (ec *executionContext) _Card(ctx context.Context, sel ast.SelectionSet, obj *Card) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, cardImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Card")
+		case "owner":
+			out.Values[i] = ec._Card_owner(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "number":
+			out.Values[i] = ec._Card_number(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:
@@ -7755,6 +10042,129 @@ func (ec *executionContext) _Entity(ctx context.Context, sel ast.SelectionSet) g
 	return out
 }
 
+var fieldsImplementors = []string{"Fields", "UnguardedInterface", "FieldsUnion"}
+
+func (ec *executionContext) _Fields(ctx context.Context, sel ast.SelectionSet, obj *Fields) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, fieldsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Fields")
+		case "auth":
+			out.Values[i] = ec._Fields_auth(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "anyRole":
+			out.Values[i] = ec._Fields_anyRole(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "allRoles":
+			out.Values[i] = ec._Fields_allRoles(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "clientRole":
+			out.Values[i] = ec._Fields_clientRole(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "anyScope":
+			out.Values[i] = ec._Fields_anyScope(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "allScopes":
+			out.Values[i] = ec._Fields_allScopes(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "scopeLists":
+			out.Values[i] = ec._Fields_scopeLists(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "group":
+			out.Values[i] = ec._Fields_group(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "subgroup":
+			out.Values[i] = ec._Fields_subgroup(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "organization":
+			out.Values[i] = ec._Fields_organization(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "organizationNotes":
+			out.Values[i] = ec._Fields_organizationNotes(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "claim":
+			out.Values[i] = ec._Fields_claim(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "owned":
+			out.Values[i] = ec._Fields_owned(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "ownedInput":
+			out.Values[i] = ec._Fields_ownedInput(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "notImpersonated":
+			out.Values[i] = ec._Fields_notImpersonated(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "strong":
+			out.Values[i] = ec._Fields_strong(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "recent":
+			out.Values[i] = ec._Fields_recent(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "both":
+			out.Values[i] = ec._Fields_both(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var groupEntityImplementors = []string{"GroupEntity", "_Entity"}
 
 func (ec *executionContext) _GroupEntity(ctx context.Context, sel ast.SelectionSet, obj *GroupEntity) graphql.Marshaler {
@@ -7837,6 +10247,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "createNode":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createNode(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "change":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_change(ctx, field)
 			})
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
@@ -8661,6 +11078,138 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "fields":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_fields(ctx, field)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "fieldsList":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_fieldsList(ctx, field)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "unguardedInterface":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_unguardedInterface(ctx, field)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "guardedInterface":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_guardedInterface(ctx, field)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "union":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_union(ctx, field)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "card":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_card(ctx, field)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
 		case "_entities":
 			field := field
 
@@ -8965,6 +11514,129 @@ func (ec *executionContext) _SubgroupEntity(ctx context.Context, sel ast.Selecti
 		case "id":
 			out.Values[i] = ec._SubgroupEntity_id(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var unguardedFieldsImplementors = []string{"UnguardedFields", "GuardedInterface", "FieldsUnion"}
+
+func (ec *executionContext) _UnguardedFields(ctx context.Context, sel ast.SelectionSet, obj *UnguardedFields) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, unguardedFieldsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("UnguardedFields")
+		case "auth":
+			out.Values[i] = ec._UnguardedFields_auth(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "anyRole":
+			out.Values[i] = ec._UnguardedFields_anyRole(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "allRoles":
+			out.Values[i] = ec._UnguardedFields_allRoles(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "clientRole":
+			out.Values[i] = ec._UnguardedFields_clientRole(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "anyScope":
+			out.Values[i] = ec._UnguardedFields_anyScope(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "allScopes":
+			out.Values[i] = ec._UnguardedFields_allScopes(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "scopeLists":
+			out.Values[i] = ec._UnguardedFields_scopeLists(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "group":
+			out.Values[i] = ec._UnguardedFields_group(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "subgroup":
+			out.Values[i] = ec._UnguardedFields_subgroup(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "organization":
+			out.Values[i] = ec._UnguardedFields_organization(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "organizationNotes":
+			out.Values[i] = ec._UnguardedFields_organizationNotes(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "claim":
+			out.Values[i] = ec._UnguardedFields_claim(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "owned":
+			out.Values[i] = ec._UnguardedFields_owned(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "ownedInput":
+			out.Values[i] = ec._UnguardedFields_ownedInput(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "notImpersonated":
+			out.Values[i] = ec._UnguardedFields_notImpersonated(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "strong":
+			out.Values[i] = ec._UnguardedFields_strong(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "recent":
+			out.Values[i] = ec._UnguardedFields_recent(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "both":
+			out.Values[i] = ec._UnguardedFields_both(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:
@@ -9556,6 +12228,16 @@ func (ec *executionContext) marshalNFieldSet2string(ctx context.Context, sel ast
 	return res
 }
 
+func (ec *executionContext) marshalNFields2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFields(ctx context.Context, sel ast.SelectionSet, v *Fields) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._Fields(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNFilter2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFilter(ctx context.Context, v any) (*Filter, error) {
 	res, err := ec.unmarshalInputFilter(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
@@ -10120,6 +12802,13 @@ func (ec *executionContext) marshalOBoolean2ᚖbool(ctx context.Context, sel ast
 	return res
 }
 
+func (ec *executionContext) marshalOCard2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐCard(ctx context.Context, sel ast.SelectionSet, v *Card) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Card(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalODocument2ᚕᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐDocumentᚄ(ctx context.Context, sel ast.SelectionSet, v []*Document) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -10146,6 +12835,39 @@ func (ec *executionContext) marshalODocument2ᚖgithubᚗcomᚋcloakqlᚋcloakql
 	return ec._Document(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOFields2ᚕᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFieldsᚄ(ctx context.Context, sel ast.SelectionSet, v []*Fields) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNFields2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFields(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalOFields2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFields(ctx context.Context, sel ast.SelectionSet, v *Fields) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Fields(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOFieldsUnion2githubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFieldsUnion(ctx context.Context, sel ast.SelectionSet, v FieldsUnion) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._FieldsUnion(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalOFilter2ᚕᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFilterᚄ(ctx context.Context, v any) ([]*Filter, error) {
 	if v == nil {
 		return nil, nil
@@ -10169,6 +12891,13 @@ func (ec *executionContext) unmarshalOFilter2ᚖgithubᚗcomᚋcloakqlᚋcloakql
 	}
 	res, err := ec.unmarshalInputFilter(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOGuardedInterface2githubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐGuardedInterface(ctx context.Context, sel ast.SelectionSet, v GuardedInterface) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._GuardedInterface(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOInt2ᚖint(ctx context.Context, v any) (*int, error) {
@@ -10398,6 +13127,13 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	_ = ctx
 	res := graphql.MarshalString(*v)
 	return res
+}
+
+func (ec *executionContext) marshalOUnguardedInterface2githubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐUnguardedInterface(ctx context.Context, sel ast.SelectionSet, v UnguardedInterface) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._UnguardedInterface(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalO_Entity2githubᚗcomᚋ99designsᚋgqlgenᚋpluginᚋfederationᚋfedruntimeᚐEntity(ctx context.Context, sel ast.SelectionSet, v fedruntime.Entity) graphql.Marshaler {

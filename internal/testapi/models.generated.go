@@ -9,6 +9,15 @@ import (
 	"strconv"
 )
 
+type FieldsUnion interface {
+	IsFieldsUnion()
+}
+
+// The fields of its implementation carry its rules.
+type GuardedInterface interface {
+	IsGuardedInterface()
+}
+
 // The fields of its implementation carry its rule.
 type Internal interface {
 	IsInternal()
@@ -21,6 +30,11 @@ type Node interface {
 
 type SearchResult interface {
 	IsSearchResult()
+}
+
+// The rules are on the fields of its implementation.
+type UnguardedInterface interface {
+	IsUnguardedInterface()
 }
 
 type AllRolesEntity struct {
@@ -59,6 +73,11 @@ type BothEntity struct {
 
 func (BothEntity) IsEntity() {}
 
+type Card struct {
+	Owner  string  `json:"owner"`
+	Number *string `json:"number,omitempty"`
+}
+
 type ClaimEntity struct {
 	ID string `json:"id"`
 }
@@ -83,6 +102,31 @@ type Document struct {
 func (Document) IsNode() {}
 
 func (Document) IsSearchResult() {}
+
+type Fields struct {
+	Auth              *string `json:"auth,omitempty"`
+	AnyRole           *string `json:"anyRole,omitempty"`
+	AllRoles          *string `json:"allRoles,omitempty"`
+	ClientRole        *string `json:"clientRole,omitempty"`
+	AnyScope          *string `json:"anyScope,omitempty"`
+	AllScopes         *string `json:"allScopes,omitempty"`
+	ScopeLists        *string `json:"scopeLists,omitempty"`
+	Group             *string `json:"group,omitempty"`
+	Subgroup          *string `json:"subgroup,omitempty"`
+	Organization      *string `json:"organization,omitempty"`
+	OrganizationNotes *string `json:"organizationNotes,omitempty"`
+	Claim             *string `json:"claim,omitempty"`
+	Owned             *string `json:"owned,omitempty"`
+	OwnedInput        *string `json:"ownedInput,omitempty"`
+	NotImpersonated   *string `json:"notImpersonated,omitempty"`
+	Strong            *string `json:"strong,omitempty"`
+	Recent            *string `json:"recent,omitempty"`
+	Both              *string `json:"both,omitempty"`
+}
+
+func (Fields) IsUnguardedInterface() {}
+
+func (Fields) IsFieldsUnion() {}
 
 type Filter struct {
 	Text    *string   `json:"text,omitempty"`
@@ -171,6 +215,31 @@ type SubgroupEntity struct {
 }
 
 func (SubgroupEntity) IsEntity() {}
+
+type UnguardedFields struct {
+	Auth              *string `json:"auth,omitempty"`
+	AnyRole           *string `json:"anyRole,omitempty"`
+	AllRoles          *string `json:"allRoles,omitempty"`
+	ClientRole        *string `json:"clientRole,omitempty"`
+	AnyScope          *string `json:"anyScope,omitempty"`
+	AllScopes         *string `json:"allScopes,omitempty"`
+	ScopeLists        *string `json:"scopeLists,omitempty"`
+	Group             *string `json:"group,omitempty"`
+	Subgroup          *string `json:"subgroup,omitempty"`
+	Organization      *string `json:"organization,omitempty"`
+	OrganizationNotes *string `json:"organizationNotes,omitempty"`
+	Claim             *string `json:"claim,omitempty"`
+	Owned             *string `json:"owned,omitempty"`
+	OwnedInput        *string `json:"ownedInput,omitempty"`
+	NotImpersonated   *string `json:"notImpersonated,omitempty"`
+	Strong            *string `json:"strong,omitempty"`
+	Recent            *string `json:"recent,omitempty"`
+	Both              *string `json:"both,omitempty"`
+}
+
+func (UnguardedFields) IsGuardedInterface() {}
+
+func (UnguardedFields) IsFieldsUnion() {}
 
 type Level string
 

@@ -17,14 +17,14 @@ func New(directives DirectiveRoot) graphql.ExecutableSchema {
 }
 
 // WithObserver returns a context whose operations call observe each time that they resolve an
-// entity. Calls may be concurrent.
+// entity or a Card. Calls may be concurrent.
 func WithObserver(ctx context.Context, observe func()) context.Context {
 	return context.WithValue(ctx, observerKey{}, observe)
 }
 
 type observerKey struct{}
 
-func observeEntity(ctx context.Context) {
+func notifyObserver(ctx context.Context) {
 	if observe, ok := ctx.Value(observerKey{}).(func()); ok {
 		observe()
 	}
@@ -123,83 +123,83 @@ func (mutation) Create(context.Context) (*Document, error) { return document, ni
 func (mutation) CreateNode(context.Context) (Node, error) { return secret, nil }
 
 func (entity) FindAuthEntityByID(ctx context.Context, id string) (*AuthEntity, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &AuthEntity{ID: id}, nil
 }
 
 func (entity) FindAnyRoleEntityByID(ctx context.Context, id string) (*AnyRoleEntity, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &AnyRoleEntity{ID: id}, nil
 }
 
 func (entity) FindAllRolesEntityByID(ctx context.Context, id string) (*AllRolesEntity, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &AllRolesEntity{ID: id}, nil
 }
 
 func (entity) FindClientRoleEntityByID(ctx context.Context, id string) (*ClientRoleEntity, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &ClientRoleEntity{ID: id}, nil
 }
 
 func (entity) FindAnyScopeEntityByID(ctx context.Context, id string) (*AnyScopeEntity, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &AnyScopeEntity{ID: id}, nil
 }
 
 func (entity) FindAllScopesEntityByID(ctx context.Context, id string) (*AllScopesEntity, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &AllScopesEntity{ID: id}, nil
 }
 
 func (entity) FindScopeListsEntityByID(ctx context.Context, id string) (*ScopeListsEntity, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &ScopeListsEntity{ID: id}, nil
 }
 
 func (entity) FindGroupEntityByID(ctx context.Context, id string) (*GroupEntity, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &GroupEntity{ID: id}, nil
 }
 
 func (entity) FindSubgroupEntityByID(ctx context.Context, id string) (*SubgroupEntity, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &SubgroupEntity{ID: id}, nil
 }
 
 func (entity) FindOrganizationEntityByID(ctx context.Context,
 	id string) (*OrganizationEntity, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &OrganizationEntity{ID: id}, nil
 }
 
 func (entity) FindClaimEntityByID(ctx context.Context, id string) (*ClaimEntity, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &ClaimEntity{ID: id}, nil
 }
 
 func (entity) FindNotImpersonatedEntityByID(ctx context.Context,
 	id string) (*NotImpersonatedEntity, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &NotImpersonatedEntity{ID: id}, nil
 }
 
 func (entity) FindStrongEntityByID(ctx context.Context, id string) (*StrongEntity, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &StrongEntity{ID: id}, nil
 }
 
 func (entity) FindRecentEntityByID(ctx context.Context, id string) (*RecentEntity, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &RecentEntity{ID: id}, nil
 }
 
 func (entity) FindBothEntityByID(ctx context.Context, id string) (*BothEntity, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &BothEntity{ID: id}, nil
 }
 
 func (entity) FindOrderByID(ctx context.Context, id string) (*Order, error) {
-	observeEntity(ctx)
+	notifyObserver(ctx)
 	return &Order{ID: id, Total: &text}, nil
 }
