@@ -62,7 +62,7 @@ func run(ctx context.Context, args, environ []string, dir string, stdout, stderr
 	case "settings":
 		_, err = io.WriteString(stdout, settings.Reference())
 	case "policy", "policy --json":
-		err = program.WritePolicy(stdout, command == "policy --json")
+		err = program.WritePolicy(stdout, command == "policy --json", environ, dir)
 	case "version":
 		_, err = fmt.Fprintln(stdout, program.Version("cloakql"))
 	default:

@@ -90,6 +90,10 @@ func TestRun(t *testing.T) {
 			"Mutation.refresh  @public\n" +
 			"Mutation.logout   @public\n" +
 			"Query.me          @auth\n"}},
+		"policy of a subgraph": {args: []string{"policy"}, environ: []string{"FEDERATION=true"},
+			stdout: []string{"User.email          @auth  from User\n"}},
+		"policy, bad setting": {args: []string{"policy"}, environ: []string{"FEDERATION=maybe"},
+			status: 1, stderr: []string{`FEDERATION: is "maybe": expected true or false`}},
 		"policy --json": {args: []string{"policy", "--json"},
 			stdout: []string{`"field": "Query.me",`, `"rule": "@auth",`}},
 

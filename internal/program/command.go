@@ -1,12 +1,14 @@
 package program
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cloakql/cloakql"
@@ -86,9 +88,18 @@ func Check(config settings.Settings, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// WritePolicy writes who may use each field of CloakQL's own schema, as text or as JSON.
-func WritePolicy(stdout io.Writer, asJSON bool) error {
-	table, err := cloakql.Policy(cloakql.Config{})
+// WritePolicy writes who may use each field of CloakQL's own schema, as text or as JSON. Of the
+// settings, it reads only FEDERATION; the others may be missing.
+func WritePolicy(stdout io.Writer, asJSON bool, environ []string, dir string) error {
+	values, err := settings.Lookup(environ, dir)
+	if err != nil {
+		return err
+	}
+	federation, err := strconv.ParseBool(cmp.Or(values.Get("FEDERATION"), "false"))
+	if err != nil {
+		return fmt.Errorf("FEDERATION: is %q: expected true or false", values.Get("FEDERATION"))
+	}
+	table, err := cloakql.Policy(cloakql.Config{Federation: federation})
 	if err != nil {
 		return err
 	}
