@@ -9,20 +9,22 @@ import (
 )
 
 // Audit checks the access rules of a schema. Every field of Query, Mutation and Subscription needs
-// either @public or a rule: a guard on the field, on the same field of an interface, or on a type.
-// Audit returns an error that names each field without one, because a field without a guard isn't
-// public but a mistake. The error also names each rule that is wrong: one that asks for nothing,
-// that no token can satisfy, or that names a role, scope or group that the schema doesn't declare.
-// Fields whose names begin with __ belong to GraphQL itself and are exempt.
+// either @public or a rule: a guard on the field, on the same field of an interface, or on the type
+// that has the field or that the field returns. Audit returns an error that names each field with
+// neither, because a missing rule is probably a mistake. The error also names each rule that is
+// wrong: a rule that asks for nothing, that no token can satisfy, or that names a role, scope or
+// group that the schema doesn't declare. Fields whose names begin with __ belong to GraphQL itself
+// and are exempt.
 //
 // The query type's fields _entities and _service are exempt too if gqlgen's federation plugin added
 // them, because they can't carry a directive. A field of the same name in the schema's own files
 // needs a rule. Through _entities, a caller can read every entity, a type with @key, even if all
 // root fields that return the type are guarded. So the type needs a guard, or each of its fields
-// @public or a guard.
+// needs @public or a guard.
 //
-// The guards are the directives of Schema other than @public and @fromToken, and the directives
-// that the argument guards names, without the @. The latter must reject unauthenticated callers.
+// The guards are those of Schema, such as @auth and @hasRole, and the directives of the application
+// that the argument guards lists, without the @. The application's guards must reject
+// unauthenticated callers.
 //
 //	authz.Audit(schema, "hasTenant")
 //
@@ -78,7 +80,7 @@ func (c *compiler) guardProblem(name string) string {
 	definition := c.schema.Directives[name]
 	switch {
 	case strings.HasPrefix(name, "@"):
-		return "is named without the @"
+		return "must be listed without the @"
 	case name == "public" || c.names[name] == "public" || c.names[name] == fromTokenName:
 		return "lets everyone pass"
 	case definition == nil:
@@ -99,18 +101,18 @@ func (c *compiler) hasNoRule(field *ast.FieldDefinition, rules []*rule) bool {
 const noRule = "has no access rule"
 
 // fieldProblem returns what is wrong with the access rules of a root field, or "" if they are fine.
-// rules are those of authz.Schema that guard the field.
+// rules are the rules of Schema's guards that guard the field.
 func (c *compiler) fieldProblem(field *ast.FieldDefinition, rules []*rule) string {
 	public, guarded := false, false
 	rules = slices.DeleteFunc(slices.Clone(rules), func(r *rule) bool { return r.isInputRule })
-	var others []string
+	var unlisted []string
 	for _, directive := range field.Directives {
 		name := c.names[directive.Name]
 		public = public || name == "public"
 		guarded = guarded || builders[name] != nil ||
 			slices.Contains(c.config.Guards, directive.Name)
 		if directive.Name != "deprecated" && name == "" {
-			others = append(others, directive.Name)
+			unlisted = append(unlisted, directive.Name)
 		}
 	}
 	switch {
@@ -121,12 +123,12 @@ func (c *compiler) fieldProblem(field *ast.FieldDefinition, rules []*rule) strin
 			rules[0].from)
 	case public || guarded || len(rules) > 0:
 		return ""
-	case len(others) == 0:
+	case len(unlisted) == 0:
 		return noRule + ": give it @public, or a guard such as @auth or @hasRole"
 	}
 	guards := append([]string{"auth"}, c.config.Guards...)
 	return fmt.Sprintf(noRule+": it carries @%s, and the registered guards are @%s; "+
 		"if @%s is a guard, register its name, as in authz.Audit(schema, %[3]q) or "+
 		"cloakql.Config.Authz.Guards; otherwise, give the field @public, or a guard such as @auth",
-		strings.Join(others, " and @"), strings.Join(guards, ", @"), others[0])
+		strings.Join(unlisted, " and @"), strings.Join(guards, ", @"), unlisted[0])
 }

@@ -232,7 +232,7 @@ func TestAudit_invalidGuards(t *testing.T) {
 	}
 	for guard, want := range map[string]string{
 		"hasRealmRol":   "is no directive of the schema",
-		"@hasRealmRole": "is named without the @",
+		"@hasRealmRole": "must be listed without the @",
 		"public":        "lets everyone pass",
 		"deprecated":    "is GraphQL's own, and guards nothing",
 		"include":       "is GraphQL's own, and guards nothing",

@@ -8,11 +8,11 @@
 //	server := handler.New(schema)
 //	err = authz.Install(server, schema, authz.Config{})
 //
-// Install audits the schema: every root field needs a rule or @public. Without Install, guards with
-// arguments deny everyone, and rules on types don't guard the fields of the types.
+// Install audits the schema: every root field needs a rule or @public. Without Install, every guard
+// except @auth denies everyone, and rules on types don't guard the fields of the types.
 //
-// If you have your own guard, list its name in Config.Guards. Otherwise, the audit returns an error
-// that names the fields without another access rule, and their directives.
+// If you have your own guard, list its name in Config.Guards. The audit returns an error for each
+// root field whose only guard isn't listed.
 //
 // keycloak.Middleware puts the caller into the context. If a rule denies a field, the field fails
 // with an error of package identity. Package apierror turns this error into the code and the reason
@@ -35,7 +35,7 @@ func Public(ctx context.Context, _ any, next graphql.Resolver) (any, error) {
 
 // Auth implements @auth: it lets verified callers pass. For other callers, the field fails with the
 // error of identity.Require. So a denied field is never null without an error. If the server uses
-// Install, which has decided about the field, Auth lets everyone pass.
+// Install, Auth lets everyone pass, because Install has already decided about the field.
 func Auth(ctx context.Context, _ any, next graphql.Resolver) (any, error) {
 	if !isDecided(ctx) {
 		if _, err := identity.Require(ctx); err != nil {
@@ -45,11 +45,13 @@ func Auth(ctx context.Context, _ any, next graphql.Resolver) (any, error) {
 	return next(ctx)
 }
 
-// errNotInstalled is the error of a guarded field in a server without Install.
+// errNotInstalled is the error of a field with a guard other than @auth, if the server doesn't use
+// Install.
 var errNotInstalled = errors.New("authz: the schema's rules need authz.Install")
 
-// Guard implements the other guards of Schema, whose arguments it ignores. It lets everyone pass if
-// the server uses Install, which has decided about the field. Otherwise, the field fails.
+// Guard implements the other guards of Schema. It ignores their arguments. If the server uses
+// Install, Guard lets everyone pass, because Install has already decided about the field.
+// Otherwise, the field fails.
 func Guard(ctx context.Context, _ any, next graphql.Resolver, _ ...any) (any, error) {
 	if !isDecided(ctx) {
 		return nil, errNotInstalled

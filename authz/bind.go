@@ -12,9 +12,9 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 )
 
-// Bind takes gqlgen's generated DirectiveRoot. It sets its fields for the directives of Schema if
-// they are nil, and returns the result. It returns an error that names every other directive that
-// is nil, because gqlgen itself reports a nil directive only when a client requests a field that
+// Bind takes gqlgen's generated DirectiveRoot. It sets the fields for the directives of Schema if
+// they are nil, and returns the result. If another field is nil, Bind returns an error that names
+// it, because gqlgen itself reports a nil directive only when a client requests a field that
 // carries it.
 //
 // Bind also returns an error if root has no field Public or Auth. In this case, either the schema
@@ -65,16 +65,18 @@ func BindNames[D any](root D, names map[string]string) (D, error) {
 	return root, nil
 }
 
-// upperFirst returns name with a capital first letter, as gqlgen's field for a directive has it.
+// upperFirst returns name with a capital first letter: the name of a directive's field in
+// DirectiveRoot.
 func upperFirst(name string) string { return strings.ToUpper(name[:1]) + name[1:] }
 
 // bindField sets a field of DirectiveRoot, if it is nil, to the function of a directive.
 func bindField(field reflect.Value, name, fieldName string) error {
-	type simple = func(ctx context.Context, obj any, next graphql.Resolver) (any, error)
-	if len(definitions[name].Arguments) == 0 && field.Type() != reflect.TypeFor[simple]() ||
-		!isDirectiveFunc(field.Type(), len(definitions[name].Arguments)) {
+	type withoutArguments = func(ctx context.Context, obj any, next graphql.Resolver) (any, error)
+	count := len(definitions[name].Arguments)
+	if count == 0 && field.Type() != reflect.TypeFor[withoutArguments]() ||
+		!isDirectiveFunc(field.Type(), count) {
 		return fmt.Errorf("authz: the schema's directive %s isn't that of authz.Schema: "+
-			"bound functions have the type %v", fieldName, field.Type())
+			"its function has the type %v", fieldName, field.Type())
 	}
 	if !field.IsNil() {
 		return nil
@@ -84,7 +86,7 @@ func bindField(field reflect.Value, name, fieldName string) error {
 		field.Set(reflect.ValueOf(Public))
 	case name == "auth":
 		field.Set(reflect.ValueOf(Auth))
-	case len(definitions[name].Arguments) == 0:
+	case count == 0:
 		field.Set(reflect.ValueOf(guardWithoutArguments))
 	default:
 		field.Set(guardOfType(field.Type()))
@@ -92,7 +94,8 @@ func bindField(field reflect.Value, name, fieldName string) error {
 	return nil
 }
 
-// guardOfType returns a function of a type of a directive that does what Guard does.
+// guardOfType returns a function that does what Guard does. typ is the type of a directive's
+// function.
 func guardOfType(typ reflect.Type) reflect.Value {
 	return reflect.MakeFunc(typ, func(in []reflect.Value) []reflect.Value {
 		ctx, next := in[0].Interface().(context.Context), in[2].Interface().(graphql.Resolver)
@@ -101,13 +104,15 @@ func guardOfType(typ reflect.Type) reflect.Value {
 	})
 }
 
-// isBoundGuard reports whether a field of DirectiveRoot has a function that Bind has set.
+// isBoundGuard reports whether a field of DirectiveRoot has a function that Bind sets for guards
+// other than @auth. All functions that reflect.MakeFunc returns have the same pointer.
 func isBoundGuard(field reflect.Value) bool {
 	return field.Pointer() == reflect.ValueOf(guardWithoutArguments).Pointer() ||
-		field.Pointer() == guardOfType(field.Type()).Pointer() // the same for each MakeFunc
+		field.Pointer() == guardOfType(field.Type()).Pointer()
 }
 
-// valueOf returns the interface value that pointer points to, which may be nil.
+// valueOf returns the variable that pointer points to. Unlike the result of reflect.ValueOf, it is
+// valid even if the variable is a nil interface.
 func valueOf(pointer any) reflect.Value { return reflect.ValueOf(pointer).Elem() }
 
 func guardWithoutArguments(ctx context.Context, obj any, next graphql.Resolver) (any, error) {

@@ -87,7 +87,7 @@ func TestBind_fromToken(t *testing.T) {
 	}
 	_, err = authz.Bind(otherFromTokenRoot{})
 	checkError(t, err,
-		"authz: the schema's directive FromToken isn't that of authz.Schema: bound functions have "+
+		"authz: the schema's directive FromToken isn't that of authz.Schema: its function has "+
 			"the type func(context.Context, interface {}, graphql.Resolver, string) (interface "+
 			"{}, error)")
 }
@@ -124,7 +124,7 @@ func TestBind_fails(t *testing.T) {
 			"of authz.Schema, and no skip_runtime for them in gqlgen.yml")
 	_, err = authz.Bind(otherAuthRoot{})
 	checkError(t, err,
-		"authz: the schema's directive Auth isn't that of authz.Schema: bound functions have "+
+		"authz: the schema's directive Auth isn't that of authz.Schema: its function has "+
 			"the type func(context.Context, interface {}, graphql.Resolver, string) (interface "+
 			"{}, error)")
 	_, err = authz.Bind(&minimalRoot{})

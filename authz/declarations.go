@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// readDeclarations reads @roles, @scopes and @groups.
+// readDeclarations reads the names that the schema declares with @roles, @scopes and @groups.
 func (c *compiler) readDeclarations() {
 	c.forbidGuards("the schema", c.schema.SchemaDirectives)
 	for _, directive := range c.schema.SchemaDirectives {
@@ -44,19 +44,21 @@ func (c *compiler) readDeclarations() {
 	}
 }
 
-// declare returns names followed by those of a list. The result isn't nil: an empty list declares
-// that there is no name.
+// declare returns names followed by the names in list. The result is never nil: an empty list
+// declares that no name is allowed.
 func declare(names []string, list any) []string {
 	return append(append([]string{}, names...), toStrings(list)...)
 }
 
-// declarations are the names that a schema declares with @roles, @scopes and @groups. A list that
-// is nil isn't declared, so any name is allowed.
+// declaredNames are the names that a schema declares with @roles, @scopes and @groups. If a list is
+// nil, the schema declares no names of this kind, and any name is allowed.
 type declaredNames struct {
 	realmRoles, scopes, groups []string
-	clientRoles                map[string][]string
+	clientRoles                map[string][]string // by client ID
 }
 
+// checkRoles returns an error if one of the roles isn't declared. The roles are those of client or,
+// if client is empty, those of the realm.
 func (d *declaredNames) checkRoles(client string, roles []string) error {
 	if client == "" {
 		return checkDeclared("role", "@roles(realm:)", d.realmRoles, roles)

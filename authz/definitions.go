@@ -31,8 +31,9 @@ var definitions = func() map[string]*ast.DirectiveDefinition {
 	return byName
 }()
 
-// bindNames finds the schema's directives that are those of Schema.
-func (c *compiler) bindNames() {
+// findDirectives finds the directives of Schema in the application's schema, under their own names
+// or those in Config.Names.
+func (c *compiler) findDirectives() {
 	for _, name := range slices.Sorted(maps.Keys(c.config.Names)) {
 		if definitions[name] == nil {
 			c.failf("Config.Names has the directive %q: expected one of authz.Schema", name)
@@ -67,13 +68,13 @@ func (c *compiler) bindNames() {
 		}
 		c.names[schemaName] = name
 	}
-	c.checkUnnamed()
+	c.checkUnlistedGuards()
 }
 
-// checkUnnamed returns an error for each directive of the schema that has the arguments of a guard
-// of Schema under another name, unless Config.Names or Config.Guards says what it is. Without
-// Config.Names, Install wouldn't enforce it.
-func (c *compiler) checkUnnamed() {
+// checkUnlistedGuards records an error for each directive of the schema that has the arguments of a
+// guard of Schema under another name, and is listed neither in Config.Names nor in Config.Guards.
+// Install wouldn't enforce such a directive.
+func (c *compiler) checkUnlistedGuards() {
 	for _, schemaName := range slices.Sorted(maps.Keys(c.schema.Directives)) {
 		found := c.schema.Directives[schemaName]
 		if c.names[schemaName] != "" || slices.Contains(c.config.Guards, schemaName) ||
@@ -99,15 +100,15 @@ func signature(definition *ast.DirectiveDefinition) string {
 	return strings.Join(args, ", ")
 }
 
-// directiveArguments returns the arguments of a directive, with defaults. It returns an error if a
-// value doesn't fit its type, which gqlparser doesn't check in schemas.
+// directiveArguments returns the arguments of a directive, including defaults. It returns an error
+// if a value doesn't fit its type, which gqlparser doesn't check in schemas.
 func directiveArguments(directive *ast.Directive, definition *ast.DirectiveDefinition) (
 	map[string]any, error) {
 	args := map[string]any{}
 	for _, arg := range definition.Arguments {
 		value := arg.DefaultValue
-		if given := directive.Arguments.ForName(arg.Name); given != nil {
-			value = given.Value
+		if explicit := directive.Arguments.ForName(arg.Name); explicit != nil {
+			value = explicit.Value
 		}
 		if value == nil {
 			if arg.Type.NonNull {
@@ -130,7 +131,7 @@ func directiveArguments(directive *ast.Directive, definition *ast.DirectiveDefin
 	return args, nil
 }
 
-// fits reports whether a value is of a type: String, Int, Boolean or a list of them.
+// fits reports whether a literal has a type: String, Int, Boolean, or a list of one of these.
 func fits(value *ast.Value, typ *ast.Type) bool {
 	if value.Kind == ast.NullValue {
 		return !typ.NonNull
@@ -152,7 +153,7 @@ func fits(value *ast.Value, typ *ast.Type) bool {
 	return value.Kind == ast.BooleanValue
 }
 
-// directiveText returns a directive as the schema has it.
+// directiveText returns a directive as it is written in a schema.
 func directiveText(directive *ast.Directive) string {
 	var args []string
 	for _, arg := range directive.Arguments {
@@ -166,10 +167,10 @@ func directiveText(directive *ast.Directive) string {
 
 // Schema returns the definitions of CloakQL's directives in GraphQL's schema language, for servers
 // with their own schema: @public and the guards, @fromToken, and @roles, @scopes and @groups, which
-// declare names. If it is called with names, it returns only these directives; an unknown name is
-// an error of the program, and Schema panics. Write the definitions to a schema file, or add them
-// as a source in the program that runs gqlgen. The name of the source must begin with "../", so
-// that gqlgen doesn't try to embed a file:
+// declare names. With names, Schema returns only the directives with these names. It panics if a
+// name is unknown. Write the definitions to a schema file, or add them as a source in the program
+// that runs gqlgen. The name of the source must begin with "../", so that gqlgen doesn't try to
+// embed a file:
 //
 //	cfg.Sources = append(cfg.Sources, &ast.Source{Name: "../authz.graphqls", Input: authz.Schema()})
 //

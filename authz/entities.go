@@ -11,8 +11,9 @@ import (
 )
 
 // entitiesName is the root field through which a gateway of Apollo Federation reads entities, the
-// types with @key. It isn't in the schema's own files, so it can't carry a rule, but a rule of an
-// entity holds before its resolver runs.
+// types with @key. Its argument is a list of representations: objects with the type's name and the
+// key of an entity. gqlgen's federation plugin adds the field, so it can't carry a directive.
+// Instead, the rules of each entity are checked before the entity's resolver runs.
 const entitiesName = "_entities"
 
 // isFederationField reports whether gqlgen's federation plugin added a field. The plugin's sources
@@ -25,13 +26,14 @@ func isEntitiesField(field *ast.FieldDefinition) bool {
 	return field != nil && field.Name == entitiesName && isFederationField(field)
 }
 
-// isBuiltIn reports whether something is from GraphQL's or a plugin's part of a schema.
+// isBuiltIn reports whether a definition comes from GraphQL itself or from a plugin of gqlgen, not
+// from the schema's own files.
 func isBuiltIn(position *ast.Position) bool {
 	return position != nil && position.Src != nil && position.Src.BuiltIn
 }
 
-// compileEntities collects the rules of types, which are those of representations. If a field of an
-// entity has no rule, and Config.Default is set, _entities gets that rule.
+// compileEntities collects the rules of types, which checkEntity applies to representations. If a
+// field of an entity has no rule, and Config.Default is set, _entities gets the default rule.
 func (c *compiler) compileEntities() {
 	c.result.typeRules = map[string][]*rule{}
 	for name := range c.types {
@@ -50,8 +52,8 @@ func (c *compiler) compileEntities() {
 	}
 }
 
-// unguardedEntityFields returns the fields that everyone could read through _entities, although
-// nothing in the schema says so: fields of entities without a rule or @public.
+// unguardedEntityFields returns the fields of entities that have neither a rule nor @public.
+// Without Config.Default, everyone could read them through _entities.
 func (c *compiler) unguardedEntityFields() []string {
 	entity := c.types["_Entity"]
 	if entity == nil || !isBuiltIn(entity.Position) {
@@ -73,7 +75,8 @@ func (c *compiler) unguardedEntityFields() []string {
 	return fields
 }
 
-// checkEntities decides about the representations in the arguments of an _entities field.
+// checkEntities returns an error if the caller may not have the entity of a representation in the
+// arguments of an _entities field.
 func (w *walker) checkEntities(field *ast.Field) error {
 	value := field.ArgumentMap(w.vars)["representations"]
 	representations, ok := value.([]any)
@@ -103,8 +106,8 @@ func (d *decision) resolveEntities(ctx context.Context, next graphql.Resolver) (
 	field := fieldCtx.Field.Field
 	representations, ok := fieldCtx.Args["representations"].([]map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("authz: the representations are %T",
-			fieldCtx.Args["representations"])
+		return nil, fmt.Errorf("authz: the representations are %T, not %T",
+			fieldCtx.Args["representations"], representations)
 	}
 	var allowed []map[string]any
 	var indexes []int
@@ -123,7 +126,8 @@ func (d *decision) resolveEntities(ctx context.Context, next graphql.Resolver) (
 	}
 	resolved, ok := value.([]fedruntime.Entity)
 	if !ok || len(resolved) != len(allowed) {
-		return nil, fmt.Errorf("authz: the entities are %d of %T", len(allowed), value)
+		return nil, fmt.Errorf("authz: the resolver of _entities returned %T, not %T of length %d",
+			value, resolved, len(allowed))
 	}
 	entities := make([]fedruntime.Entity, len(representations))
 	for i, index := range indexes {

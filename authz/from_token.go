@@ -14,21 +14,22 @@ import (
 
 const fromTokenName = "fromToken"
 
-// IsFromToken reports whether a field carries @fromToken, so that the answer to a query of such
-// fields may be kept as long as the caller's access token is valid.
+// IsFromToken reports whether a field carries @fromToken. The response to a query of only such
+// fields may be cached as long as the caller's access token is valid.
 func IsFromToken(field *ast.FieldDefinition) bool {
 	return field != nil && field.Directives.ForName(fromTokenName) != nil
 }
 
-// AuditFromToken returns an error for each field with @fromToken whose value may depend on more
-// than the access token, as far as the generated code shows it. It returns nil if no field carries
-// the directive. The error names the fields.
+// AuditFromToken checks that the values of fields with @fromToken depend on nothing but the access
+// token and the arguments, as far as the schema and the generated code show it. The error names
+// each field that may depend on more. AuditFromToken returns nil if no field carries the directive.
 //
 // Only a field of the query type may carry @fromToken. No type that can be reached through the
-// field may have resolvers of its own. The field, its arguments, and these types and their fields
-// may carry only GraphQL's directives, and @public and @auth if they are bound to Public and Auth.
-// AuditFromToken can't see what the field's own resolver does, nor the methods of Go types that
-// gqlgen binds to fields: they must depend on nothing but the access token and the arguments.
+// field may have its own resolvers. The field, its arguments, and these types and their fields may
+// carry only the directives of GraphQL and of Apollo Federation, and directives of Schema that are
+// bound to the functions of this package. @stepUp may not have maxAge, because it depends on the
+// time. AuditFromToken can't see what the resolver of the field does, or the methods of Go types
+// that gqlgen binds to fields. They must depend on nothing but the access token and the arguments.
 //
 // AuditFromToken also returns an error if executable isn't the schema that gqlgen generated, but a
 // value that wraps it.
@@ -54,15 +55,16 @@ func AuditFromToken(executable graphql.ExecutableSchema) error {
 	if len(fields) == 0 {
 		return errors.Join(errs...)
 	}
-	resolved := typesWithResolvers(executable)
-	if !resolved[normalizeName(schema.Query.Name)] {
+	withResolvers := typesWithResolvers(executable)
+	if !withResolvers[normalizeName(schema.Query.Name)] {
 		return errors.Join(append(errs, fmt.Errorf("authz: @fromToken can't be checked: %T isn't "+
 			"a schema that gqlgen generated", executable))...)
 	}
 	for _, field := range fields {
-		a := fromTokenAudit{schema: schema, resolved: resolved, visited: map[string]bool{},
+		a := fromTokenAudit{schema: schema, withResolvers: withResolvers,
+			visited:    map[string]bool{},
 			directives: reflect.Indirect(reflect.ValueOf(executable)).FieldByName("Directives")}
-		a.checkDirectives(schema.Query.Name, schema.Query.Directives) // called for each field
+		a.checkDirectives(schema.Query.Name, schema.Query.Directives) // they guard the field
 		a.checkInherited(schema.Query)
 		a.visitField(schema.Query.Name+"."+field.Name, field)
 		for _, problem := range a.problems {
@@ -73,44 +75,46 @@ func AuditFromToken(executable graphql.ExecutableSchema) error {
 	return errors.Join(errs...)
 }
 
-// typesWithResolvers returns the types that have resolvers of their own, with their names as
-// normalizeName returns them. gqlgen generates an interface with a method for each of these types.
+// typesWithResolvers returns the types that have their own resolvers, by normalizeName of their
+// names. gqlgen generates an interface with a method for each of these types.
 // The result is empty if executable isn't a generated schema.
 func typesWithResolvers(executable graphql.ExecutableSchema) map[string]bool {
-	resolved := map[string]bool{}
+	types := map[string]bool{}
 	structType := reflect.TypeOf(executable)
 	if structType.Kind() == reflect.Pointer {
 		structType = structType.Elem()
 	}
 	if structType.Kind() != reflect.Struct {
-		return resolved
+		return types
 	}
 	field, ok := structType.FieldByName("Resolvers")
-	// A field with a longer index is one of a schema that this one embeds, and may override.
+	// A longer index means that the field is promoted from an embedded schema, whose methods
+	// executable may override.
 	if ok && len(field.Index) == 1 && field.Type.Kind() == reflect.Interface {
 		for method := range field.Type.Methods() {
-			resolved[normalizeName(method.Name)] = true
+			types[normalizeName(method.Name)] = true
 		}
 	}
-	return resolved
+	return types
 }
 
-// normalizeName makes the name of a GraphQL type equal to that of gqlgen's Go method for it.
+// normalizeName returns the same text for the name of a GraphQL type and for the name of the Go
+// method that gqlgen generates for the type.
 func normalizeName(name string) string {
 	return strings.ToLower(strings.ReplaceAll(name, "_", ""))
 }
 
 // A fromTokenAudit collects the problems of a field with @fromToken.
 type fromTokenAudit struct {
-	schema     *ast.Schema
-	resolved   map[string]bool // from typesWithResolvers
-	directives reflect.Value   // gqlgen's DirectiveRoot, if it is valid
-	visited    map[string]bool // by the type's name
-	problems   []string
+	schema        *ast.Schema
+	withResolvers map[string]bool // from typesWithResolvers
+	directives    reflect.Value   // gqlgen's DirectiveRoot, or the zero Value
+	visited       map[string]bool // by the type's name
+	problems      []string
 }
 
-// visitField visits a field, its arguments, and the types of both. name is the field's name with
-// its type, for error messages.
+// visitField visits a field, its arguments, and the types of both. name is the name of the field in
+// error messages, such as Query.me.
 func (a *fromTokenAudit) visitField(name string, field *ast.FieldDefinition) {
 	a.checkDirectives(name, field.Directives)
 	for _, argument := range field.Arguments {
@@ -127,10 +131,10 @@ func (a *fromTokenAudit) visitType(name string) {
 		return
 	}
 	a.visited[name] = true
-	if a.resolved[normalizeName(name)] {
+	if a.withResolvers[normalizeName(name)] {
 		a.problems = append(a.problems, fmt.Sprintf("the type %s has resolvers of its own", name))
 	}
-	a.checkDirectives(name, definition.Directives) // gqlgen calls them for each field of the type
+	a.checkDirectives(name, definition.Directives) // they guard the type's fields
 	a.checkInherited(definition)
 	for _, field := range definition.Fields {
 		a.visitField(name+"."+field.Name, field)
@@ -140,8 +144,9 @@ func (a *fromTokenAudit) visitType(name string) {
 	}
 }
 
-// checkInherited checks the rules that a type gets from its interfaces: those that depend on the
-// time are problems. gqlgen calls no directives of interfaces.
+// checkInherited reports the rules that a type gets from its interfaces if they depend on the time.
+// It needn't check other directives of interfaces, because gqlgen doesn't call their functions for
+// the fields of the type.
 func (a *fromTokenAudit) checkInherited(definition *ast.Definition) {
 	for _, name := range definition.Interfaces {
 		super := a.schema.Types[name]
@@ -155,13 +160,14 @@ func (a *fromTokenAudit) checkInherited(definition *ast.Definition) {
 	}
 }
 
-// checkTime reports each @stepUp among directives, whatever its name, that depends on the time.
+// checkTime reports each @stepUp with maxAge among directives, because its result depends on the
+// time. The directive may have another name.
 func (a *fromTokenAudit) checkTime(name string, directives ast.DirectiveList) {
 	for _, directive := range directives {
 		found := a.schema.Directives[directive.Name]
 		if found != nil && signature(found) == signature(definitions["stepUp"]) &&
 			directive.Arguments.ForName("maxAge") != nil {
-			a.problems = append(a.problems, fmt.Sprintf("%s carries @%s, which decides by the time",
+			a.problems = append(a.problems, fmt.Sprintf("%s carries @%s, which depends on the time",
 				name, directive.Name))
 		}
 	}
@@ -176,30 +182,29 @@ func (a *fromTokenAudit) checkDirectives(name string, directives ast.DirectiveLi
 			ok = !a.isReplaced("Public", Public)
 		case "auth":
 			ok = !a.isReplaced("Auth", Auth)
-		case fromTokenName, "deprecated", "specifiedBy", "oneOf": // no function with an effect
+		case fromTokenName, "deprecated", "specifiedBy", "oneOf": // they don't affect the value
 			ok = true
 		case "stepUp": // maxAge depends on the time
 			ok = directive.Arguments.ForName("maxAge") == nil && a.isGuard(directive.Name)
 		default:
-			ok = a.isGuard(directive.Name) || a.isBuiltIn(directive.Name)
+			ok = a.isGuard(directive.Name) || a.isFederationDirective(directive.Name)
 		}
 		if !ok {
-			a.problems = append(a.problems, fmt.Sprintf("%s carries @%s, which may decide by more "+
+			a.problems = append(a.problems, fmt.Sprintf("%s carries @%s, which may depend on more "+
 				"than the access token", name, directive.Name))
 		}
 	}
 }
 
-// isBuiltIn reports whether gqlgen's federation plugin added a directive, such as @key. gqlgen
-// calls no function for these.
-func (a *fromTokenAudit) isBuiltIn(name string) bool {
+// isFederationDirective reports whether gqlgen's federation plugin added a directive, such as @key.
+// gqlgen calls no functions for these directives.
+func (a *fromTokenAudit) isFederationDirective(name string) bool {
 	definition := a.schema.Directives[name]
-	return definition != nil && definition.Position != nil && definition.Position.Src != nil &&
-		definition.Position.Src.BuiltIn
+	return definition != nil && isBuiltIn(definition.Position)
 }
 
-// isGuard reports whether a directive is a guard of Schema, under its own name, and isn't bound to
-// another function.
+// isGuard reports whether a directive is a guard of Schema, under its own name, that isn't bound to
+// a function of the application.
 func (a *fromTokenAudit) isGuard(name string) bool {
 	definition := a.schema.Directives[name]
 	if builders[name] == nil || definition == nil ||
@@ -213,8 +218,8 @@ func (a *fromTokenAudit) isGuard(name string) bool {
 	return !bound.IsValid() || isBoundGuard(bound)
 }
 
-// isReplaced reports whether a directive is bound to another function than this package's. Package
-// plugin binds directives without a field of DirectiveRoot.
+// isReplaced reports whether a directive is bound to another function than function. Code that
+// package plugin generates binds directives without a field of DirectiveRoot.
 func (a *fromTokenAudit) isReplaced(field string, function any) bool {
 	if a.directives.Kind() != reflect.Struct {
 		return false

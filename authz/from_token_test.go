@@ -79,7 +79,7 @@ func TestAuditFromToken(t *testing.T) {
 		return carries + "the type " + name + " has resolvers of its own"
 	}
 	directive := func(name string) string {
-		return carries + name + " carries @own, which may decide by more than the access token"
+		return carries + name + " carries @own, which may depend on more than the access token"
 	}
 	for _, tt := range []struct {
 		name  string
@@ -236,10 +236,10 @@ func TestAuditFromToken_replacedRules(t *testing.T) {
 	}{
 		{"this package's", minimalRoot{Public: authz.Public, Auth: authz.Auth}, ""},
 		{"own Auth", minimalRoot{Public: authz.Public, Auth: revoked},
-			"authz: Query.a carries @fromToken, but Query.a carries @auth, which may decide by " +
+			"authz: Query.a carries @fromToken, but Query.a carries @auth, which may depend on " +
 				"more than the access token"},
 		{"own Public", minimalRoot{Public: revoked, Auth: authz.Auth},
-			"authz: Query.b carries @fromToken, but Query.b carries @public, which may decide by " +
+			"authz: Query.b carries @fromToken, but Query.b carries @public, which may depend on " +
 				"more than the access token"},
 	} {
 		got := ""
@@ -256,8 +256,8 @@ func TestAuditFromToken_replacedRules(t *testing.T) {
 // The guards of Schema decide by the token and the arguments, unless they compare the time of the
 // sign-in or are bound to another function.
 func TestAuditFromToken_guards(t *testing.T) {
-	const problem = "authz: Query.a carries @fromToken, but User.b carries @%s, which may decide " +
-		"by more than the access token"
+	const problem = "authz: Query.a carries @fromToken, but User.b carries @%s, which may depend " +
+		"on more than the access token"
 	bound, err := authz.Bind(rootWithRoles{})
 	if err != nil {
 		t.Fatal(err)
@@ -314,20 +314,20 @@ func TestAuditFromToken_inherited(t *testing.T) {
 	for _, tt := range []struct{ name, definitions, want string }{
 		{"interface of the returned type", `type Query { a: A @auth @fromToken }
 			interface I @stepUp(maxAge: 60) { b: Int } type A implements I { b: Int }`,
-			carries + "I carries @stepUp, which decides by the time"},
+			carries + "I carries @stepUp, which depends on the time"},
 		{"field of an interface", `type Query { a: A @auth @fromToken }
 			interface I { b: Int @stepUp(maxAge: 60) } type A implements I { b: Int }`,
-			carries + "I.b carries @stepUp, which decides by the time"},
+			carries + "I.b carries @stepUp, which depends on the time"},
 		{"by the token only", `type Query { a: A @auth @fromToken }
 			interface I @stepUp(acr: ["gold"]) { b: Int } type A implements I { b: Int }`, ""},
 		{"query type", `type Query @stepUp(maxAge: 60) { a: Int @auth @fromToken }`,
-			carries + "Query carries @stepUp, which may decide by more than the access token"},
+			carries + "Query carries @stepUp, which may depend on more than the access token"},
 		{"application's directive on the query type",
 			`type Query @own { a: Int @auth @fromToken }`,
-			carries + "Query carries @own, which may decide by more than the access token"},
+			carries + "Query carries @own, which may depend on more than the access token"},
 		{"interface of the query type", `interface I @stepUp(maxAge: 60) { a: Int }
 			type Query implements I { a: Int @auth @fromToken }`,
-			carries + "I carries @stepUp, which decides by the time"},
+			carries + "I carries @stepUp, which depends on the time"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := auditFromToken[queryResolvers](t, tt.definitions); got != tt.want {

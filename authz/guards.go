@@ -13,10 +13,10 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A ruleBuilder makes the check of a directive from its arguments.
+// A ruleBuilder makes the check of a rule from the arguments of its directive.
 type ruleBuilder struct {
 	args     map[string]any       // checked against the directive's definition
-	field    *ast.FieldDefinition // that carries the directive, or nil
+	field    *ast.FieldDefinition // the field that carries the directive, or nil
 	types    map[string]*ast.Definition
 	declared *declaredNames
 	explain  bool // Config.Explain
@@ -24,7 +24,7 @@ type ruleBuilder struct {
 }
 
 // builders has a function for each directive that is a guard. The function sets the rule's check,
-// or returns why the rule is wrong.
+// or returns an error if the rule is wrong.
 var builders = map[string]func(*ruleBuilder) error{
 	"auth":            (*ruleBuilder).auth,
 	"hasRole":         (*ruleBuilder).hasRole,
@@ -40,8 +40,8 @@ var builders = map[string]func(*ruleBuilder) error{
 // strings returns the argument with this name, which is a list of strings, or nil.
 func (b *ruleBuilder) strings(name string) []string { return toStrings(b.args[name]) }
 
-// toStrings returns the strings in a list, or nil. A value that isn't a list stands for a list of
-// one.
+// toStrings returns the strings in a list. A string stands for a list with one item. For another
+// value, toStrings returns nil.
 func toStrings(value any) []string {
 	switch value := value.(type) {
 	case string:
@@ -62,7 +62,8 @@ func (b *ruleBuilder) text(name string) string {
 	return text
 }
 
-// denyUnless sets a check that denies callers who don't satisfy a condition.
+// denyUnless sets a check that denies unauthenticated callers and those who don't satisfy a
+// condition.
 func (b *ruleBuilder) denyUnless(reason error, condition func(*caller, *arguments) bool) {
 	denied := b.denied(reason)
 	b.rule.check = func(c *caller, args *arguments) error {
@@ -90,8 +91,7 @@ func (b *ruleBuilder) auth() error {
 	return nil
 }
 
-// checkNames returns an error if lists are all absent, or if one of them is empty or has a name
-// that can't be in a token.
+// checkNames returns an error if all lists are nil, if one of them is empty, or if a name is blank.
 func checkNames(lists ...[]string) error {
 	if !slices.ContainsFunc(lists, func(list []string) bool { return list != nil }) {
 		return errors.New("asks for nothing: give it an argument")
@@ -324,7 +324,7 @@ func (b *ruleBuilder) stepUp() error {
 
 // argumentPath splits a path such as input.ownerId, the name of an argument followed by the names
 // of fields in it. It returns an error if the field that carries the rule has no such argument, or
-// if the value there can't be a string.
+// if the path goes through a list, or ends at a list or an input object.
 func (b *ruleBuilder) argumentPath(text string) ([]string, error) {
 	if b.field == nil {
 		return nil, errors.New("has arg, but only a field has arguments")

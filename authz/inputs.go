@@ -8,12 +8,12 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// inputRule returns a rule for the arguments of a field, or nil if no input type that they reach
-// has a rule. A rule of an input field holds if the client sends the field, and a rule of an enum
-// if it sends one of its values.
+// inputRule returns a rule that combines the rules of the input types of a field's arguments, or
+// nil if these types have no rules. A rule on an input field applies if the client sends the field.
+// A rule on an enum applies if the client sends a value of the enum.
 //
-// Fields with the same arguments share a rule, so that it is checked once if a client selects such
-// a field on an interface.
+// Fields with the same arguments share a combined rule. So the rule is checked only once if a
+// client selects such a field on an interface.
 func (c *compiler) inputRule(field *ast.FieldDefinition) *rule {
 	guarded, signature := false, ""
 	for _, arg := range field.Arguments {
@@ -26,13 +26,13 @@ func (c *compiler) inputRule(field *ast.FieldDefinition) *rule {
 	if r := c.inputRules[signature]; r != nil {
 		return r
 	}
-	r := &rule{directive: "input", text: "rules of its input", usesArguments: true,
-		isInputRule: true, index: len(c.result.rules)}
+	r := &rule{text: "rules of its input", usesArguments: true, isInputRule: true,
+		index: len(c.result.rules)}
 	r.check = func(caller *caller, args *arguments) error {
 		input := inputCheck{compiler: c, caller: caller}
 		for _, arg := range field.Arguments {
 			if value, ok := args.sent(arg.Name); ok {
-				if err := input.value(arg.Type, value); err != nil {
+				if err := input.checkValue(arg.Type, value); err != nil {
 					return err
 				}
 			}
@@ -50,7 +50,8 @@ func (c *compiler) inputRule(field *ast.FieldDefinition) *rule {
 // errDryRun is the result of a rule with isInputRule if only rules of a dry run deny the input.
 var errDryRun = errors.New("authz: only rules of a dry run deny this")
 
-// isGuardedInput reports whether an input type, or one that it reaches, has a rule.
+// isGuardedInput reports whether an input type has a rule, itself or on one of its fields at any
+// depth.
 func (c *compiler) isGuardedInput(name string, visited map[string]bool) bool {
 	definition := c.types[name]
 	if definition == nil || visited[name] {
@@ -79,15 +80,16 @@ type inputCheck struct {
 	dryRun bool // whether a rule of a dry run denies the input
 }
 
-// value checks the rules of the input fields and enums in a value.
-func (c *inputCheck) value(typ *ast.Type, value any) error {
+// checkValue returns the error of the first rule of an input field or enum in value that the caller
+// doesn't satisfy.
+func (c *inputCheck) checkValue(typ *ast.Type, value any) error {
 	if typ == nil {
 		return nil
 	}
-	// gqlparser makes a []string, for example, of a variable that is a string where a list belongs.
+	// If a variable is a string, and the schema has a list, gqlparser makes a []string of it.
 	if list := reflect.ValueOf(value); typ.Elem != nil && list.Kind() == reflect.Slice {
 		for i := range list.Len() {
-			if err := c.value(typ.Elem, list.Index(i).Interface()); err != nil {
+			if err := c.checkValue(typ.Elem, list.Index(i).Interface()); err != nil {
 				return err
 			}
 		}
@@ -97,7 +99,7 @@ func (c *inputCheck) value(typ *ast.Type, value any) error {
 	if definition == nil || value == nil {
 		return nil
 	}
-	if err := c.rules(definition.Directives); err != nil {
+	if err := c.checkRules(definition.Directives); err != nil {
 		return err
 	}
 	object, ok := value.(map[string]any)
@@ -109,18 +111,18 @@ func (c *inputCheck) value(typ *ast.Type, value any) error {
 		if !ok {
 			continue
 		}
-		if err := c.rules(field.Directives); err != nil {
+		if err := c.checkRules(field.Directives); err != nil {
 			return err
 		}
-		if err := c.value(field.Type, fieldValue); err != nil {
+		if err := c.checkValue(field.Type, fieldValue); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// rules returns the error of the first rule among directives that the caller doesn't satisfy.
-func (c *inputCheck) rules(directives ast.DirectiveList) error {
+// checkRules returns the error of the first rule among directives that the caller doesn't satisfy.
+func (c *inputCheck) checkRules(directives ast.DirectiveList) error {
 	for _, directive := range directives {
 		r := c.compiled[directive]
 		if r == nil {

@@ -15,14 +15,15 @@ import (
 // DefaultAuth is a value of Config.Default.
 const DefaultAuth = "auth"
 
-// A Config configures Install, Policy and the audit. The zero value is the strict choice.
+// A Config configures Install, Policy and the audit. The zero value requires a rule of each root
+// field, and enforces all rules.
 type Config struct {
 	// Guards lists the schema's own directives, without the @, that reject unauthenticated callers.
 	// The application binds their functions, and gqlgen calls them for each field.
 	Guards []string
 
-	// Default is the rule of root fields that carry none: DefaultAuth demands what @auth does. If
-	// Default is empty, such a field is an error.
+	// Default is the rule of root fields that carry no rule: DefaultAuth stands for @auth. If
+	// Default is empty, Install returns an error for such a field.
 	Default string
 
 	// Names gives directives of Schema other names: the key is the name in Schema, and the value
@@ -34,20 +35,21 @@ type Config struct {
 	AllOrNothing bool
 
 	// DryRun lists types and fields, such as Note and Query.notes. The rules that they carry, other
-	// than @auth, deny nothing: Observe gets what they would deny. Use it to add a rule to an API
-	// that has clients, and keep @auth beside the rule meanwhile.
+	// than @auth, deny nothing: Observe gets the fields that they would deny. Use DryRun to add a
+	// rule to an API that has clients, and keep @auth beside the rule meanwhile.
 	DryRun []string
 
-	// Explain tells clients the arguments of the rule that they don't satisfy, in
+	// Explain adds the arguments of the rule that denies a field to the error, in
 	// extensions.required.
 	Explain bool
 
-	// Present presents the errors of an operation of which nothing runs, and should be the server's
-	// error presenter. The default is graphql.DefaultErrorPresenter.
+	// Present presents the errors of an operation of which nothing runs. It should be the error
+	// presenter of the server. The default is graphql.DefaultErrorPresenter.
 	Present graphql.ErrorPresenterFunc
 
-	// Observe, if set, is called once for each operation with a denied field, after its response.
-	// It must not block.
+	// Observe, if set, is called once for each operation in which a rule denies a field or, in a
+	// dry run, would deny a field. It is called after the operation's first response, and must not
+	// block.
 	Observe func(context.Context, Denial)
 
 	// Now returns the current time, for @stepUp. The default is time.Now.
@@ -58,8 +60,8 @@ type Config struct {
 type Denial struct {
 	Operation string   // the operation's name, or ""
 	Subject   string   // the caller's ID, or "" without a valid token
-	Fields    []string // such as Query.notes, in order; at most 50
-	DryRun    []string // the same for fields that only Config.DryRun admits
+	Fields    []string // the denied fields, such as Query.notes, sorted; at most 50
+	DryRun    []string // the fields that only the dry run admits, sorted; at most 50
 }
 
 // Install makes a gqlgen server apply the access rules of its schema: it decides which fields the
@@ -89,8 +91,8 @@ func Install(server *handler.Server, schema graphql.ExecutableSchema, config Con
 	e := &enforcer{rules: rules, config: config}
 	server.Use(e)
 	if e.otherSchema {
-		return errors.New("authz: the server was made with another schema: Install needs the " +
-			"value that handler.New got, whose method Schema always returns the same pointer")
+		return errors.New("authz: the server was made with another schema: give Install the value " +
+			"that handler.New got, and let its method Schema always return the same pointer")
 	}
 	return nil
 }
@@ -187,7 +189,7 @@ func (e *enforcer) stop(ctx context.Context, d *decision) graphql.ResponseHandle
 	}
 }
 
-// context returns ctx with gqlgen's contexts of the fields on the way to p, and of p.
+// context returns ctx with a gqlgen FieldContext for each field on the path to p, and for p.
 func (p *pathNode) context(ctx context.Context, vars map[string]any) context.Context {
 	if p == nil {
 		return ctx
@@ -199,7 +201,7 @@ func (p *pathNode) context(ctx context.Context, vars map[string]any) context.Con
 	})
 }
 
-// observe calls Config.Observe if a field was denied.
+// observe calls Config.Observe if a field was denied or, in a dry run, would have been denied.
 func (e *enforcer) observe(ctx context.Context, d *decision) {
 	denial := Denial{Fields: d.deniedNames.list(), DryRun: d.dryRunNames.list()}
 	if e.config.Observe == nil || len(denial.Fields)+len(denial.DryRun) == 0 {

@@ -23,9 +23,9 @@ type decision struct {
 	// when it runs.
 	perObject bool
 	// stopped is set if nothing may run: a field is denied, and either the operation is strict (see
-	// walker), or the null in place of the field would make the whole response null. A query also
-	// runs if its response will be null only because different fields are denied for different
-	// types of objects.
+	// walker), or the null in place of the field would make the whole response null. There is an
+	// exception: if each possible type of an object has another denied field, a query runs, even
+	// if its response is sure to be null.
 	stopped bool
 
 	decided bool // whether decide has returned
@@ -36,7 +36,7 @@ type decision struct {
 
 // A verdict is the result of a rule.
 type verdict struct {
-	known bool
+	known bool // whether the rule has been checked
 	err   error
 }
 
@@ -47,7 +47,7 @@ type deniedField struct {
 	err   error
 }
 
-// A pathNode is a field on the way from the root of an operation.
+// A pathNode is a field on the path from the root of an operation to a selection.
 type pathNode struct {
 	parent *pathNode
 	field  *ast.Field
@@ -76,8 +76,8 @@ type walker struct {
 	visited map[fragmentVisit]bool
 }
 
-// A fragmentVisit identifies the visit of a fragment by what it depends on: the fragment, and the
-// arguments of selections.
+// A fragmentVisit identifies a visit of a fragment: it has the fragment, and the arguments of
+// selections that the result depends on.
 type fragmentVisit struct {
 	fragment    *ast.FragmentDefinition
 	typ         *ast.Definition
@@ -165,12 +165,12 @@ func (w *walker) applies(condition string, typ *ast.Definition) bool {
 // isn't a boolean, the selection counts as included, so that the rules apply to it.
 func (w *walker) included(directives ast.DirectiveList) bool {
 	return len(directives) == 0 ||
-		!w.ifEquals(directives.ForName("skip"), true) &&
-			!w.ifEquals(directives.ForName("include"), false)
+		!w.ifArgumentIs(directives.ForName("skip"), true) &&
+			!w.ifArgumentIs(directives.ForName("include"), false)
 }
 
-// ifEquals reports whether directive isn't nil and its argument "if" equals value.
-func (w *walker) ifEquals(directive *ast.Directive, value bool) bool {
+// ifArgumentIs reports whether directive isn't nil and its argument "if" has this value.
+func (w *walker) ifArgumentIs(directive *ast.Directive, value bool) bool {
 	if directive == nil {
 		return false
 	}
@@ -317,7 +317,7 @@ func (s *nameSet) add(name string) {
 	}
 }
 
-// list returns the names in order.
+// list returns the names, sorted.
 func (s *nameSet) list() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 // A PolicyTable lists who may have each field of a schema.
 type PolicyTable []PolicyField
 
-// A PolicyField is a row of a PolicyTable. All of its rules have to hold.
+// A PolicyField is a row of a PolicyTable. A caller has to satisfy all of its rules.
 type PolicyField struct {
 	Field  string       `json:"field"` // such as Query.notes
 	Public bool         `json:"public,omitempty"`
@@ -22,13 +22,13 @@ type PolicyField struct {
 
 // A PolicyRule is a rule of a field.
 type PolicyRule struct {
-	Rule   string `json:"rule"` // as the schema has it, such as @hasRole(anyOf: ["admin"])
+	Rule   string `json:"rule"` // the directive in the schema, such as @hasRole(anyOf: ["admin"])
 	From   string `json:"from"` // what carries the rule: the field, a type, or Config.Default
 	DryRun bool   `json:"dryRun,omitempty"`
 }
 
 // Policy returns a row for each root field of a schema, and for each other field that has a rule,
-// ordered by type. It returns the errors of Install.
+// ordered by type. It returns an error if Install would reject the schema or config.
 func Policy(schema *ast.Schema, config Config) (PolicyTable, error) {
 	rules, err := compile(schema, config)
 	if err != nil {

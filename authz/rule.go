@@ -15,34 +15,34 @@ import (
 
 // A rule is one use of a directive in a schema.
 type rule struct {
-	directive string // its name in directives.graphqls
-	text      string // as the schema has it, such as @hasRole(anyOf: ["admin"])
-	from      string // what carries it, such as Query.notes or Note
+	text string // the directive in the schema, such as @hasRole(anyOf: ["admin"])
+	from string // the field or type that carries the directive, such as Query.notes or Note
 
 	// check returns nil if the caller satisfies the rule.
 	check func(*caller, *arguments) error
 	// usesArguments is set if check depends on the arguments of the field.
 	usesArguments bool
-	// isInputRule is set if the rule stands for those of the field's input types.
+	// isInputRule is set if the rule combines the rules of the input types of a field's arguments;
+	// see compiler.inputRule.
 	isInputRule bool
-	dryRun      bool // Config.DryRun names it
+	dryRun      bool // whether Config.DryRun lists from
 
 	index int // in schemaRules.rules
 }
 
-// arguments are those of a selected field. They aren't safe for concurrent use.
+// An arguments value has the arguments of a selected field. It isn't safe for concurrent use.
 type arguments struct {
 	field *ast.Field
 	vars  map[string]any // the operation's variables
 
-	values map[string]any // with the schema's defaults; see all
+	values map[string]any // including the schema's defaults; use all
 
 	inputRule *rule // the last rule with isInputRule that was checked, and its result
 	inputErr  error
 }
 
-// all returns the values of the arguments. A value that the client doesn't send is the schema's
-// default.
+// all returns the values of the arguments. An argument that the client doesn't send has the
+// schema's default.
 func (a *arguments) all() map[string]any {
 	if a.values == nil {
 		a.values = a.field.ArgumentMap(a.vars)
@@ -63,15 +63,15 @@ func (a *arguments) sent(name string) (value any, ok bool) {
 	return a.all()[name], true
 }
 
-// A caller is the user who sent a request, or the error why there is none. It is safe for
-// concurrent use.
+// A caller is the user who sent a request, or the error that says why there is no verified user. It
+// is safe for concurrent use.
 type caller struct {
 	user *identity.User
 	err  error // of identity.Require
 	now  time.Time
 
 	decodeClaims sync.Once
-	claims       map[string]any // the token's, after decodeClaims
+	claims       map[string]any // of the token; set by decodeClaims
 }
 
 // claim returns the claim at a path, or nil.
@@ -97,7 +97,8 @@ func (c *caller) claim(path []string) any {
 	return value
 }
 
-// valueAt returns the value in args at a path, or nil. An ID may be given as a number.
+// valueAt returns the value in args at a path, or nil. It returns a number as a string, because
+// clients may send an ID as a number.
 func valueAt(args map[string]any, path []string) any {
 	var value any = args
 	for _, name := range path {

@@ -16,28 +16,30 @@ type schemaRules struct {
 	rules  []*rule
 	// fields has the guarded fields of object types, and all fields of interfaces.
 	fields map[*ast.FieldDefinition]fieldInfo
-	// objectFields has the rules of each guarded field, by object type and name.
+	// objectFields has the rules of each guarded field, by the names of its object type and field.
 	objectFields map[string]map[string][]*rule
-	typeRules    map[string][]*rule // the rules of a type and of its interfaces
-	// isSubtype[a][b] is set if every object of a has the type b. Both are object types, interfaces
-	// or unions.
+	// typeRules has the rules of each type and of its interfaces, by the type's name.
+	typeRules map[string][]*rule
+	// isSubtype[a][b] is set if every object of the type a also has the type b. Both are object
+	// types, interfaces or unions.
 	isSubtype map[string]map[string]bool
-	// possibleTypes has the object types of each interface and union, and each object type itself.
+	// possibleTypes has the object types of each interface and union. For an object type, it has
+	// the type itself.
 	possibleTypes map[string][]string
 	table         []PolicyField // for Policy
 }
 
 // A fieldInfo is what the decision about a selected field needs.
 type fieldInfo struct {
-	// ruleLists has the field's rules: one list for an object type. A field of an interface has the
-	// lists of all its possible types, each different list once.
+	// ruleLists has one list of rules for a field of an object type. For a field of an interface,
+	// it has the lists of all possible types, without duplicates.
 	ruleLists [][]*rule
 	// nonNull is set if the field can't be null, and nonNullAtEveryLevel if, in addition, no item
 	// can be null at any depth of its lists.
 	nonNull, nonNullAtEveryLevel bool
 }
 
-// infoOf returns the information about a field of this type that has no rules.
+// infoOf returns the fieldInfo of a field that returns typ and has no rules.
 func infoOf(typ *ast.Type) fieldInfo {
 	info := fieldInfo{nonNull: typ != nil && typ.NonNull, nonNullAtEveryLevel: typ != nil}
 	for ; typ != nil; typ = typ.Elem {
@@ -46,7 +48,7 @@ func infoOf(typ *ast.Type) fieldInfo {
 	return info
 }
 
-// A compiler makes the rules of a schema.
+// A compiler collects and checks the access rules of a schema.
 type compiler struct {
 	schema     *ast.Schema
 	types      map[string]*ast.Definition // of the schema
@@ -54,7 +56,7 @@ type compiler struct {
 	names      map[string]string // from a directive's name in the schema to its name in definitions
 	declared   declaredNames
 	compiled   map[*ast.Directive]*rule
-	inputRules map[string]*rule // by the arguments of fields
+	inputRules map[string]*rule // by the definition of a field's arguments
 	result     *schemaRules
 	errs       []error
 }
@@ -71,7 +73,7 @@ func compile(schema *ast.Schema, config Config) (*schemaRules, error) {
 		result: &schemaRules{schema: schema, fields: map[*ast.FieldDefinition]fieldInfo{},
 			objectFields: map[string]map[string][]*rule{}}}
 	c.findSubtypes()
-	c.bindNames()
+	c.findDirectives()
 	c.checkGuards()
 	c.readDeclarations()
 	for _, name := range slices.Sorted(maps.Keys(c.types)) {
@@ -87,7 +89,8 @@ func compile(schema *ast.Schema, config Config) (*schemaRules, error) {
 	return c.result, nil
 }
 
-// typesOf returns the types of a schema, with the definitions of root types that the schema uses.
+// typesOf returns the types of a schema by name. A root type is the definition in schema.Query,
+// Mutation or Subscription, even if schema.Types has another one.
 func typesOf(schema *ast.Schema) map[string]*ast.Definition {
 	types := map[string]*ast.Definition{}
 	for name, definition := range schema.Types {
@@ -103,7 +106,7 @@ func typesOf(schema *ast.Schema) map[string]*ast.Definition {
 	return types
 }
 
-// interfacesOf returns the interfaces that a type implements, directly or through others.
+// interfacesOf returns the interfaces that a type implements, directly or through other interfaces.
 func (c *compiler) interfacesOf(definition *ast.Definition) []*ast.Definition {
 	var interfaces []*ast.Definition
 	names := definition.Interfaces
@@ -155,6 +158,7 @@ func (c *compiler) findSubtypes() {
 	}
 }
 
+// failf records an error.
 func (c *compiler) failf(format string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf("authz: "+format, args...))
 }
@@ -178,8 +182,9 @@ func (c *compiler) compileType(definition *ast.Definition) {
 	}
 }
 
-// forbidGuards returns an error for each guard of authz.Schema where it has no effect. Only a
-// schema that defines the directive itself, with more locations, can have one there.
+// forbidGuards records an error for each guard of Schema among directives. place is where they
+// stand: a place where guards have no effect. gqlparser accepts a guard there only if the
+// application defines the directive itself, with more locations.
 func (c *compiler) forbidGuards(place string, directives ast.DirectiveList) {
 	for _, directive := range directives {
 		if builders[c.names[directive.Name]] != nil {
@@ -189,7 +194,8 @@ func (c *compiler) forbidGuards(place string, directives ast.DirectiveList) {
 	}
 }
 
-// compileDirective compiles one use of a directive, if it is a guard of authz.Schema.
+// compileDirective compiles one use of a directive, if the directive is a guard of Schema. from is
+// the field or type that carries it.
 func (c *compiler) compileDirective(directive *ast.Directive, from string,
 	field *ast.FieldDefinition) {
 	name := c.names[directive.Name]
@@ -197,7 +203,7 @@ func (c *compiler) compileDirective(directive *ast.Directive, from string,
 	if build == nil {
 		return
 	}
-	r := &rule{directive: name, from: from, text: directiveText(directive),
+	r := &rule{from: from, text: directiveText(directive),
 		dryRun: name != "auth" && slices.Contains(c.config.DryRun, from),
 		index:  len(c.result.rules)}
 	args, err := directiveArguments(directive, definitions[name])
@@ -237,7 +243,8 @@ func (c *compiler) typeRules(name string) []*rule {
 	return rules
 }
 
-// typeName returns the name of a type without lists, or "".
+// typeName returns the name of a type. For a list, it returns the name of the items' type, and for
+// nil, "".
 func typeName(typ *ast.Type) string {
 	if typ == nil {
 		return ""
@@ -247,7 +254,7 @@ func typeName(typ *ast.Type) string {
 
 // fieldRules returns everything that guards a field of an object type: the rules of the field, of
 // the same field of interfaces, of the type and its interfaces, of the type that the field returns,
-// and of input types.
+// and of the input types of its arguments.
 func (c *compiler) fieldRules(object *ast.Definition, field *ast.FieldDefinition) []*rule {
 	rules := c.typeRules(object.Name)
 	rules = append(rules, c.rulesOf(field.Directives)...)
@@ -269,9 +276,8 @@ func (c *compiler) fieldRules(object *ast.Definition, field *ast.FieldDefinition
 	return unique
 }
 
-// compileFields collects the rules of all fields. A field that a client selects on an object type
-// has one list of rules. A field that a client selects on an interface has a list for each
-// different set of rules that the possible types give it.
+// compileFields collects the rules of all fields. A field of an object type has one list of rules.
+// A field of an interface has the lists of all possible types, without duplicates.
 func (c *compiler) compileFields() {
 	for _, name := range slices.Sorted(maps.Keys(c.types)) {
 		definition := c.types[name]
@@ -301,9 +307,9 @@ func (c *compiler) compileFields() {
 	}
 }
 
-// setRules sets the rules of a field of an object type.
+// setRules sets the rules of a field of an object type, and adds the field to the policy table.
 func (c *compiler) setRules(object *ast.Definition, field *ast.FieldDefinition, rules []*rule) {
-	if !object.BuiltIn { // gqlgen's federation plugin adds types that clients can't use
+	if !object.BuiltIn { // clients can't use the type Entity of gqlgen's federation plugin
 		c.addTableRow(object.Name, field, rules)
 	}
 	if len(rules) == 0 {
@@ -318,9 +324,9 @@ func (c *compiler) setRules(object *ast.Definition, field *ast.FieldDefinition, 
 	c.result.fields[field] = info
 }
 
-// abstractField returns the information about a field that is selected on an interface or a union,
-// all of whose object types have it. The field can't be null if no object type lets it be null,
-// even if the interface does.
+// abstractField returns the fieldInfo of a field that is selected on the interface or union name.
+// Each possible type of name must have the field. The field counts as non-null if it is non-null in
+// each possible type, even if it is nullable in the interface.
 func (s *schemaRules) abstractField(name string, field *ast.FieldDefinition) fieldInfo {
 	info := infoOf(field.Type)
 	guarded, nonNull, nonNullAtEveryLevel := false, true, true
@@ -355,14 +361,14 @@ func (c *compiler) isRoot(definition *ast.Definition) bool {
 		definition == c.schema.Subscription
 }
 
-// defaultRule returns the rule of root fields without one, by Config.Default.
+// defaultRule returns the rule that Config.Default gives to root fields without a rule.
 func (c *compiler) defaultRule() *rule {
 	for _, r := range c.result.rules {
 		if r.from == defaultFrom {
 			return r
 		}
 	}
-	r := &rule{directive: "auth", from: defaultFrom, text: "@auth", index: len(c.result.rules)}
+	r := &rule{from: defaultFrom, text: "@auth", index: len(c.result.rules)}
 	(&ruleBuilder{rule: r}).auth()
 	c.result.rules = append(c.result.rules, r)
 	return r
@@ -370,7 +376,8 @@ func (c *compiler) defaultRule() *rule {
 
 const defaultFrom = "Config.Default"
 
-// checkDryRun returns an error for each name in Config.DryRun that carries no rule to try.
+// checkDryRun records an error for each name in Config.DryRun that isn't a field or type with a
+// rule other than @auth.
 func (c *compiler) checkDryRun() {
 	for _, name := range c.config.DryRun {
 		if !slices.ContainsFunc(c.result.rules, func(r *rule) bool {
