@@ -46,8 +46,8 @@ enum Level @hasRole(anyOf: ["admin"]) { LOW HIGH }
 input Filter { level: Level = HIGH deleted: Boolean @hasRole(anyOf: ["admin"]) and: [Filter!] }
 `
 
-// Fields that look out of reach are decided about all the same, and nothing runs if the null of a
-// denied field would become that of the response.
+// Rules apply to a field however an operation reaches it. Nothing runs if the null in place of a
+// denied field would make the whole response null.
 func TestDecide_attacks(t *testing.T) {
 	rules := loadRules(t, attackSchema, Config{})
 	for _, tt := range []struct {
@@ -58,10 +58,10 @@ func TestDecide_attacks(t *testing.T) {
 	}{
 		{"interface of an interface", `{ top { mark } }`, nil, "top.mark", false},
 		{"interface that implements another", `{ middle { mark } }`, nil, "middle.mark", false},
-		// Every implementation is stricter than the interface: its field can't be null.
-		{"nullable only in the interface", `{ top { price } }`, nil, "top.price", true},
+		// The field price is nullable in the interface, but non-null in every implementation.
+		{"non-null in every implementation", `{ top { price } }`, nil, "top.price", true},
 		{"list of lists", `{ tops { price } }`, nil, "tops.price", true},
-		{"fragment on the union that an object is in", `{ leaf { ... on Union { ... on Leaf {
+		{"fragment on a union that has the object's type", `{ leaf { ... on Union { ... on Leaf {
 			price } } } }`, nil, "leaf.price", false},
 		{"fragment on an interface, in a union", `{ union { ... on Top { price } } }`, nil,
 			"union.price", true},
@@ -69,35 +69,36 @@ func TestDecide_attacks(t *testing.T) {
 			"one.text", true},
 		{"recursive type", `{ one { ... on OnlyOne { self { self { text } } } } }`, nil,
 			"one.self.self.text", true},
-		{"one response key for two fields", `{ admin: open ... { admin2: admin } }`, nil, "admin2",
-			false},
+		{"alias with the name of another field", `{ admin: open ... { admin2: admin } }`, nil,
+			"admin2", false},
 		{"skip with false", `query($f: Boolean! = false) { admin @skip(if: $f) }`,
 			map[string]any{"f": false}, "admin", false},
-		// The default applies even if the map of variables lacks it.
+		// The default applies even if the map of variables lacks the variable.
 		{"include with a default", `query($t: Boolean = true) { admin @include(if: $t) }`, nil,
 			"admin", false},
 		{"include with null", `query($t: Boolean = true) { admin @include(if: $t) }`,
 			map[string]any{"t": nil}, "admin", false},
 		{"include with another type", `query($t: Boolean!) { admin @include(if: $t) }`,
 			map[string]any{"t": "false"}, "admin", false},
-		{"skip on a fragment in a fragment", `query($t: Boolean!) { ...A @skip(if: $t) ...B }
+		{"fragment that is skipped in one place, and spread in another",
+			`query($t: Boolean!) { ...A @skip(if: $t) ...B }
 			fragment A on Query { admin } fragment B on Query { ...A }`, map[string]any{"t": true},
 			"admin", false},
-		{"rules of other types, in a fragment", `mutation { open { ...F } }
+		{"fragment with a rule of another type, in a mutation", `mutation { open { ...F } }
 			fragment F on Node { id ... on Closed { id } }`, nil, "", false},
-		{"rules of the mutation's type, in a fragment", `mutation { leaf { ...F } }
+		{"fragment on an interface of the returned type, in a mutation", `mutation { leaf { ...F } }
 			fragment F on Top { id price }`, nil, "leaf.price", true},
 		{"interface of all members of a union, in a mutation",
 			`mutation { pair { ... on Node { id } } }`, nil, "", false},
-		{"skipped", `query($t: Boolean!) { open admin @skip(if: $t) }`, map[string]any{"t": true},
-			"", false},
+		{"skipped field", `query($t: Boolean!) { open admin @skip(if: $t) }`,
+			map[string]any{"t": true}, "", false},
 
 		{"default of an argument", `{ find }`, nil, "", false},
 		{"default of an input field", `{ find(filter: {}) }`, nil, "", false},
 		{"variable without a value", `query($l: Level) { find(level: $l) }`, nil, "", false},
 		{"variable's default", `query($l: Level = HIGH) { find(level: $l) }`,
 			map[string]any{"l": "HIGH"}, "find", false},
-		{"argument's own default, sent", `{ find(level: LOW) }`, nil, "find", false},
+		{"client sends the default of an argument", `{ find(level: LOW) }`, nil, "find", false},
 		{"list of lists from one value", `query($l: [[Level!]!]) { find(levels: $l) }`,
 			map[string]any{"l": [][]string{{"LOW"}}}, "find", false},
 		{"typed list of objects", `query($f: Filter) { find(filter: $f) }`,
@@ -122,13 +123,13 @@ func TestDecide_attacks(t *testing.T) {
 	}
 }
 
-// A rule that is registered as an application's guard, and a rule in a source that is marked as
-// built in, are enforced.
+// A guard of Schema is enforced even if Config.Guards lists it, or if its source is marked as built
+// in.
 func TestCompile_enforcesEveryRule(t *testing.T) {
-	const query = `type Query { a: Int @hasRole(anyOf: ["admin"]) }`
-	schema := loadSource(t, Schema()+query)
+	const definitions = `type Query { a: Int @hasRole(anyOf: ["admin"]) }`
+	schema := loadSource(t, Schema()+definitions)
 	builtIn, err := gqlparser.LoadSchema(&ast.Source{Input: Schema()},
-		&ast.Source{Input: query, BuiltIn: true})
+		&ast.Source{Input: definitions, BuiltIn: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,22 +145,24 @@ func TestCompile_enforcesEveryRule(t *testing.T) {
 	}
 }
 
-// Install and Audit reject schemas in which a rule would have no effect.
+// Install and Audit reject schemas in which a rule would have no effect, or names a wrong argument.
 func TestCompile_errors(t *testing.T) {
-	wide := strings.ReplaceAll(Schema(), "FIELD_DEFINITION | OBJECT",
+	moreLocations := strings.ReplaceAll(Schema(), "FIELD_DEFINITION | OBJECT",
 		"ARGUMENT_DEFINITION | ENUM_VALUE | SCHEMA | FIELD_DEFINITION | OBJECT")
 	for _, tt := range []struct {
 		name, source string
 		config       Config
 		want         string
 	}{
-		{"guard on an argument", wide + `type Query { a(b: Int @auth): Int @public }`, Config{},
-			"Query.a(b:) carries @auth, which has no effect there"},
-		{"guard on an enum's value", wide + `type Query { a: E @public } enum E { X @auth }`,
+		{"guard on an argument", moreLocations + `type Query { a(b: Int @auth): Int @public }`,
+			Config{}, "Query.a(b:) carries @auth, which has no effect there"},
+		{"guard on an enum's value",
+			moreLocations + `type Query { a: E @public } enum E { X @auth }`,
 			Config{}, "E.X carries @auth, which has no effect there"},
-		{"guard on the schema", wide + `schema @auth { query: Query } type Query { a: Int @public }`,
+		{"guard on the schema",
+			moreLocations + `schema @auth { query: Query } type Query { a: Int @public }`,
 			Config{}, "the schema carries @auth, which has no effect there"},
-		{"two directives of one name", Schema() + `type Query { a: Int @auth }`,
+		{"two directives with one name", Schema() + `type Query { a: Int @auth }`,
 			Config{Names: map[string]string{"notImpersonated": "auth"}},
 			`@auth would be both "auth" and "notImpersonated"`},
 		{"@public as a guard", Schema() + `directive @all on FIELD_DEFINITION
@@ -167,16 +170,17 @@ func TestCompile_errors(t *testing.T) {
 			Names: map[string]string{"public": "all"}}, `the guard "all" lets everyone pass`},
 		{"@fromToken as a guard", Schema() + `type Query { a: Int @fromToken }`,
 			Config{Guards: []string{"fromToken"}}, `the guard "fromToken" lets everyone pass`},
-		{"owner of a list", Schema() + `type Query { a(ids: [ID!]): Int @owner(arg: "ids") }`,
+		{"@owner with a list", Schema() + `type Query { a(ids: [ID!]): Int @owner(arg: "ids") }`,
 			Config{}, `names "ids", which is a list: expected one value`},
-		{"owner of an object", Schema() + `type Query { a(in: In): Int @owner(arg: "in") }
+		{"@owner with an input object", Schema() + `type Query { a(in: In): Int @owner(arg: "in") }
 			input In { id: ID }`, Config{}, `names "in", which is an input object`},
-		{"owner with a misspelt field", Schema() + `type Query { a(in: In): Int
+		{"@owner with a misspelt field", Schema() + `type Query { a(in: In): Int
 			@owner(arg: "in.userid") } input In { userId: ID }`, Config{},
 			`names "in.userid", but "in" has no field "userid"`},
-		{"a field below a string", Schema() + `type Query { a(id: ID): Int @owner(arg: "id.x") }`,
-			Config{}, `names "id.x", but "id" has no field "x"`},
-		{"dry run of what carries no rule", Schema() + `type Query { a(f: F): Int @public }
+		{"@owner with a field of an ID",
+			Schema() + `type Query { a(id: ID): Int @owner(arg: "id.x") }`, Config{},
+			`names "id.x", but "id" has no field "x"`},
+		{"dry run of a field without a rule", Schema() + `type Query { a(f: F): Int @public }
 			input F { b: Int @auth }`, Config{DryRun: []string{"Query.a"}},
 			`Config.DryRun has "Query.a"`},
 		{"dry run of Config.Default", Schema() + `type Query { a: Int }`,
@@ -192,16 +196,16 @@ func TestCompile_errors(t *testing.T) {
 	}
 }
 
-// Schemas that a program makes by hand, with missing types, cause no panic. A rule of an interface
-// that only another interface names holds.
-func TestCompile_oddSchemas(t *testing.T) {
+// A schema that lacks types, because a program built it without gqlparser, causes no panic. If a
+// type implements an interface only through another interface, the rules of both apply.
+func TestCompile_incompleteSchema(t *testing.T) {
 	schema := loadSource(t, Schema()+attackSchema)
 	schema.PossibleTypes = nil
 	schema.Types["Leaf"].Interfaces = []string{"Middle", "Missing"}
 	schema.Types["Missing2"] = nil
 	schema.Types["Union"].Types = append(schema.Types["Union"].Types, "Missing3")
 	schema.Query.Fields = append(schema.Query.Fields,
-		&ast.FieldDefinition{Name: "odd", Directives: schema.Query.Fields[0].Directives,
+		&ast.FieldDefinition{Name: "incomplete", Directives: schema.Query.Fields[0].Directives,
 			Arguments: ast.ArgumentDefinitionList{{Name: "x"}}})
 	rules, err := compile(schema, Config{})
 	if err != nil {
@@ -213,7 +217,8 @@ func TestCompile_oddSchemas(t *testing.T) {
 	}
 }
 
-// The rules of a dry run on input deny nothing, and are reported.
+// A rule on an input field that is in a dry run denies nothing, and the decision names the field of
+// Query that it would deny.
 func TestDecide_dryRunOfInput(t *testing.T) {
 	rules := loadRules(t, attackSchema, Config{DryRun: []string{"Filter.deleted"}})
 	d := decideDocument(t, rules, "{ find(filter: {deleted: true}) }", nil, callerWithRoles())
@@ -224,12 +229,12 @@ func TestDecide_dryRunOfInput(t *testing.T) {
 	d = decideDocument(t, rules, "{ find(filter: {deleted: true, level: LOW}) }", nil,
 		callerWithRoles())
 	if d.deniedPaths() != "find" {
-		t.Errorf("denied %q, want find for its level", d.deniedPaths())
+		t.Errorf("denied %q, want find, because of filter.level", d.deniedPaths())
 	}
 }
 
-// Guards count on a decision only for the operation that it was made for: a resolver may pass its
-// context to another server, which has no Install.
+// Auth and Guard use a decision only for the operation for which it was made. A resolver may pass
+// its context to another server, which doesn't use Install.
 func TestGuard_otherOperation(t *testing.T) {
 	opCtx := &graphql.OperationContext{}
 	ctx := graphql.WithOperationContext(context.Background(), opCtx)
@@ -247,7 +252,7 @@ func TestGuard_otherOperation(t *testing.T) {
 	}
 }
 
-// Install rejects a schema that isn't the server's: its rules would apply to no field.
+// Install rejects a schema that isn't the server's, because its rules would apply to no field.
 func TestInstall_otherSchema(t *testing.T) {
 	const source = `type Query { a: Int @auth }`
 	server := handler.New(&testExecutor{schema: loadSource(t, Schema()+source)})
@@ -257,7 +262,7 @@ func TestInstall_otherSchema(t *testing.T) {
 	}
 }
 
-// A caller is safe for concurrent use, even if its claims can't be decoded.
+// claim is safe for concurrent use, even if the claims can't be decoded.
 func TestCaller_concurrent(t *testing.T) {
 	for _, claims := range []string{`null`, `{"a":"b"}`, `[`, ``} {
 		c := callerWithRoles()

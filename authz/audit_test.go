@@ -11,7 +11,7 @@ import (
 	"github.com/cloakql/cloakql/authz"
 )
 
-// directiveDefinitions has the definitions of @public, @auth and an application's guard.
+// directiveDefinitions has the definitions of @public, @auth and a directive of an application.
 const directiveDefinitions = `
 directive @public on FIELD_DEFINITION | OBJECT | INTERFACE
 directive @auth on FIELD_DEFINITION | OBJECT | INTERFACE
@@ -33,7 +33,7 @@ func unregisteredGuardMessage(directives ...string) string {
 		`") or cloakql.Config.Authz.Guards; otherwise, give the field @public, or a guard such as @auth`
 }
 
-// loadSchema returns a schema with these definitions and directiveDefinitions.
+// loadSchema returns the schema that directiveDefinitions and definitions define together.
 func loadSchema(t *testing.T, definitions string) *ast.Schema {
 	t.Helper()
 	schema, err := gqlparser.LoadSchema(
@@ -44,8 +44,8 @@ func loadSchema(t *testing.T, definitions string) *ast.Schema {
 	return schema
 }
 
-// loadFederatedSchema returns the schema of definitions and of a source that counts as built in, as
-// those of gqlgen's federation plugin do.
+// loadFederatedSchema returns the schema that authz.Schema, definitions and builtIn define
+// together. builtIn is marked as built in, as the sources of gqlgen's federation plugin are.
 func loadFederatedSchema(t *testing.T, definitions, builtIn string) *ast.Schema {
 	t.Helper()
 	schema, err := gqlparser.LoadSchema(&ast.Source{Input: authz.Schema() + definitions},

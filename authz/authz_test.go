@@ -11,8 +11,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A rule is the function that implements a directive.
-type rule func(context.Context, any, graphql.Resolver) (any, error)
+// A directiveFunc is the function that implements a directive.
+type directiveFunc func(context.Context, any, graphql.Resolver) (any, error)
 
 // callerContexts returns a context for each kind of caller.
 func callerContexts() map[string]context.Context {
@@ -26,16 +26,16 @@ func callerContexts() map[string]context.Context {
 }
 
 // Public lets every caller pass, and Auth only verified callers.
-func TestRules(t *testing.T) {
+func TestPublicAndAuth(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		rule   rule
-		caller string
-		want   error // nil: the field runs
+		name      string
+		directive directiveFunc
+		caller    string
+		want      error // nil if the field runs
 	}{
 		{"Public", authz.Public, "verified", nil},
 		{"Public", authz.Public, "anonymous", nil},
-		// So login works even if the client still sends an expired token.
+		// So login works even if the client still sends an expired token with it.
 		{"Public", authz.Public, "bad token", nil},
 		{"Public", authz.Public, "no middleware", nil},
 		{"Auth", authz.Auth, "verified", nil},
@@ -44,10 +44,11 @@ func TestRules(t *testing.T) {
 		{"Auth", authz.Auth, "no middleware", identity.ErrTokenMissing},
 	} {
 		fieldRan := false
-		value, err := tt.rule(callerContexts()[tt.caller], nil, func(context.Context) (any, error) {
+		field := func(context.Context) (any, error) {
 			fieldRan = true
 			return "value", nil
-		})
+		}
+		value, err := tt.directive(callerContexts()[tt.caller], nil, field)
 		if !errors.Is(err, tt.want) {
 			t.Errorf("%s, %s: error %v, want %v", tt.name, tt.caller, err, tt.want)
 		}
@@ -62,12 +63,14 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// A rule calls the field with its own context, and returns the field's error unchanged.
-func TestRules_fieldError(t *testing.T) {
+// Public and Auth call the field with the context that they get, and return the field's error
+// unchanged.
+func TestPublicAndAuth_fieldError(t *testing.T) {
 	fieldErr := errors.New("the field's own error")
-	for name, rule := range map[string]rule{"Public": authz.Public, "Auth": authz.Auth} {
+	directives := map[string]directiveFunc{"Public": authz.Public, "Auth": authz.Auth}
+	for name, directive := range directives {
 		ctx := callerContexts()["verified"]
-		_, err := rule(ctx, nil, func(fieldCtx context.Context) (any, error) {
+		_, err := directive(ctx, nil, func(fieldCtx context.Context) (any, error) {
 			if user, err := identity.Require(fieldCtx); err != nil || user.ID != "alice" {
 				t.Errorf("%s: Require() in the field = %v, %v, want alice", name, user, err)
 			}

@@ -20,7 +20,7 @@ type (
 		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 		Auth   func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 	}
-	largerRoot struct {
+	applicationRoot struct {
 		Auth   func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 		Staff  func(ctx context.Context, obj any, next graphql.Resolver, team string) (res any,
@@ -32,16 +32,16 @@ type (
 		Auth      func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 		FromToken func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 	}
-	otherFromTokenRoot struct {
+	fromTokenRootWithClaim struct {
 		Public    func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 		Auth      func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 		FromToken func(ctx context.Context, obj any, next graphql.Resolver, claim string) (res any,
 			err error)
 	}
-	incompleteRoot struct {
+	rootWithoutAuth struct {
 		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 	}
-	otherAuthRoot struct {
+	authRootWithArgument struct {
 		Public func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 		Auth   func(ctx context.Context, obj any, next graphql.Resolver, requires string) (res any,
 			err error)
@@ -73,7 +73,8 @@ func TestBind(t *testing.T) {
 	}
 }
 
-// Bind sets the function of @fromToken, if gqlgen calls one, to one that lets every caller pass.
+// If DirectiveRoot has a field for @fromToken, Bind sets it to a function that lets every caller
+// pass.
 func TestBind_fromToken(t *testing.T) {
 	root, err := authz.Bind(fromTokenRoot{})
 	if err != nil {
@@ -85,7 +86,7 @@ func TestBind_fromToken(t *testing.T) {
 			t.Errorf("FromToken() of the caller %q = %v, %v, want the value", name, value, err)
 		}
 	}
-	_, err = authz.Bind(otherFromTokenRoot{})
+	_, err = authz.Bind(fromTokenRootWithClaim{})
 	checkError(t, err,
 		"authz: the schema's directive FromToken isn't that of authz.Schema: its function has "+
 			"the type func(context.Context, interface {}, graphql.Resolver, string) (interface "+
@@ -95,7 +96,7 @@ func TestBind_fromToken(t *testing.T) {
 // Bind doesn't replace functions that are already set, because an application may wrap a rule.
 func TestBind_alreadyBound(t *testing.T) {
 	staffAuth := func(context.Context, any, graphql.Resolver) (any, error) { return nil, errStaff }
-	root, err := authz.Bind(largerRoot{Auth: staffAuth, Staff: staff, Tenant: authz.Auth})
+	root, err := authz.Bind(applicationRoot{Auth: staffAuth, Staff: staff, Tenant: authz.Auth})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,19 +111,19 @@ func TestBind_alreadyBound(t *testing.T) {
 // Bind returns an error if a directive isn't bound, or if root isn't a DirectiveRoot with the
 // directives of Schema.
 func TestBind_fails(t *testing.T) {
-	root, err := authz.Bind(largerRoot{})
+	root, err := authz.Bind(applicationRoot{})
 	checkError(t, err,
 		"authz: directive Staff is bound to no function\nauthz: directive Tenant is bound to no "+
 			"function")
 	if root.Public != nil || root.Auth != nil {
 		t.Error("Bind() returned directives along with an error")
 	}
-	_, err = authz.Bind(incompleteRoot{})
+	_, err = authz.Bind(rootWithoutAuth{})
 	checkError(t, err,
-		"authz: authz_test.incompleteRoot has no field Auth: expected a schema with the "+
+		"authz: authz_test.rootWithoutAuth has no field Auth: expected a schema with the "+
 			"directives "+
 			"of authz.Schema, and no skip_runtime for them in gqlgen.yml")
-	_, err = authz.Bind(otherAuthRoot{})
+	_, err = authz.Bind(authRootWithArgument{})
 	checkError(t, err,
 		"authz: the schema's directive Auth isn't that of authz.Schema: its function has "+
 			"the type func(context.Context, interface {}, graphql.Resolver, string) (interface "+

@@ -14,16 +14,16 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// The bypasses of access rules that other GraphQL servers have published. Each row names its
-// source.
+// Each case is a published bypass of access rules in another GraphQL server. The comment above it
+// names the server. Here, the rule is enforced.
 func TestPublishedBypasses(t *testing.T) {
-	const node = `
+	const nodeSchema = `
 		type Query { node: Node @public list: [Found!] @public open: String @public }
 		interface Node { id: ID text: String }
 		type Note implements Node { id: ID text: String }
 		type Secret implements Node @hasRole(anyOf: ["admin"]) { id: ID text: String }
 		union Found = Note | Secret`
-	const scopes = `type Query { open: String @public
+	const scopeSchema = `type Query { open: String @public
 		a: String @hasScope(anyOfAll: [["read", "audit"], ["write"]]) }`
 	withScopes := func(scopes ...string) context.Context {
 		c := callerWithRoles()
@@ -39,17 +39,17 @@ func TestPublishedBypasses(t *testing.T) {
 	for _, tt := range []struct {
 		name, schema string
 		config       Config
-		get          string // the Content-Type of a GET request, which the query is sent with
+		getType      string // if set, the request is a GET request with this Content-Type
 		document     string
 		ctx          context.Context
-		world        uint64 // see testExecutor
+		typeSeed     uint64 // see testExecutor
 		want         string // the response
-		ran          string
+		ran          string // the paths of the fields that run
 	}{
 		// Apollo Router, GHSA-x33c-7c2v-mrj9.
-		{name: "the type's rule, through an interface", schema: node,
+		{name: "the type's rule, through an interface", schema: nodeSchema,
 			document: `{ node { ... on Secret { text } } }`,
-			ctx:      contextWithRoles("user"), world: 2,
+			ctx:      contextWithRoles("user"), typeSeed: 2,
 			want: `{"errors":[` + strings.ReplaceAll(roleMissing, "%", `node","text`) +
 				`],"data":{"node":{"text":null}}}`, ran: "node"},
 		// Apollo Federation, GHSA-mx7m-j9xf-62hw.
@@ -69,53 +69,54 @@ func TestPublishedBypasses(t *testing.T) {
 			want: `{"errors":[` + strings.ReplaceAll(roleMissing, "%", "a") +
 				`],"data":{"a":null}}`},
 		// Hive Router skips the directives without JWT authentication.
-		{name: "no verifier has seen the request", schema: scopes, document: `{ a open }`,
+		{name: "no verifier has seen the request", schema: scopeSchema, document: `{ a open }`,
 			ctx: context.Background(), want: `{"errors":[{"message":"no bearer token",` +
 				`"path":["a"]}],"data":{"a":null,"open":"text"}}`, ran: "open"},
-		{name: "the request has no token", schema: scopes, document: `{ a open }`,
+		{name: "the request has no token", schema: scopeSchema, document: `{ a open }`,
 			ctx: identity.NewContext(context.Background(), nil, nil),
 			want: `{"errors":[{"message":"no bearer token","path":["a"]}],` +
 				`"data":{"a":null,"open":"text"}}`, ran: "open"},
-		// @requiresScopes of Apollo is an OR of ANDs, which others read as an AND of ORs. Read that
-		// way, this caller has enough: audit of the first list, and write of the second.
-		{name: "lists of scopes", schema: strings.ReplaceAll(scopes, `["write"]`,
-			`["write", "admin"]`), document: `{ a }`, ctx: withScopes("audit", "write"),
+		// @requiresScopes of Apollo is an OR of ANDs. Other servers read it as an AND of ORs, and
+		// admit this caller: it has audit from the first list, and write from the second.
+		{name: "lists of scopes",
+			schema:   strings.ReplaceAll(scopeSchema, `["write"]`, `["write", "admin"]`),
+			document: `{ a }`, ctx: withScopes("audit", "write"),
 			want: `{"errors":[{"message":"a scope is missing","path":["a"]}],"data":{"a":null}}`},
-		{name: "lists of scopes, satisfied", schema: scopes, document: `{ a }`,
+		{name: "lists of scopes, satisfied", schema: scopeSchema, document: `{ a }`,
 			ctx: withScopes("audit", "read"), want: `{"data":{"a":"text"}}`, ran: "a"},
-		// The roles of Keycloak's claim resource_access, taken together for all clients.
+		// Some servers merge the roles of all clients in Keycloak's claim resource_access.
 		{name: "a role of another client", schema: `type Query {
 			a: String @hasRole(anyOf: ["admin"], client: "billing") }`, document: `{ a }`,
 			ctx: withClientRole("shop", "admin"), want: `{"errors":[` +
 				strings.ReplaceAll(roleMissing, "%", "a") + `],"data":{"a":null}}`},
-		{name: "a client's role for the realm's", schema: `type Query {
+		{name: "a client's role with the name of a realm role", schema: `type Query {
 			a: String @hasRole(anyOf: ["admin"]) }`, document: `{ a }`,
 			ctx: withClientRole("shop", "admin"), want: `{"errors":[` +
 				strings.ReplaceAll(roleMissing, "%", "a") + `],"data":{"a":null}}`},
 		// Cosmo fetched the data before it looked at the rules, until its pull request 3056.
-		{name: "data is fetched, and thrown away", schema: `type Query { note: Note! @public }
+		{name: "data is fetched, and then withheld", schema: `type Query { note: Note! @public }
 			type Note { text: String! @hasRole(anyOf: ["admin"]) }`, document: `{ note { text } }`,
 			ctx: contextWithRoles("user"), want: `{"errors":[{"message":"a role is missing",` +
 				`"path":["note","text"],"locations":[{"line":1,"column":10}]}],"data":null}`},
-		// Apollo Server, GHSA-hff2-gcpx-8f4p: a Content-Type that isn't in the specification got
-		// GET requests past a check.
-		{name: "GET with an odd Content-Type", schema: scopes, document: `{ a }`,
-			get: "application/json;\x0bcharset=utf-8, text/plain; x",
-			ctx: identity.NewContext(context.Background(), nil, nil),
+		// Apollo Server, GHSA-hff2-gcpx-8f4p: GET requests with a malformed Content-Type passed a
+		// check.
+		{name: "GET with a malformed Content-Type", schema: scopeSchema, document: `{ a }`,
+			getType: "application/json;\x0bcharset=utf-8, text/plain; x",
+			ctx:     identity.NewContext(context.Background(), nil, nil),
 			want: `{"errors":[{"message":"no bearer token","path":["a"]}],` +
 				`"data":{"a":null}}`},
 		// Hive Router, issue 1422.
-		{name: "the rules of a union's members", schema: node,
+		{name: "the rules of a union's members", schema: nodeSchema,
 			document: `{ list { ... on Note { text } ... on Secret { id text } } }`,
-			ctx:      contextWithRoles("user"), world: 1,
+			ctx:      contextWithRoles("user"), typeSeed: 1,
 			want: `{"errors":[` + strings.ReplaceAll(roleMissing, "%", `list","id`) + `,` +
 				strings.ReplaceAll(roleMissing, "%", `list","text`) +
 				`],"data":{"list":[{"text":"text"},{"id":null,"text":null}]}}`,
 			ran: "list list.0.text"},
 		// Hive Router, issue 1423.
-		{name: "an allowed field beside a denied one with its response key", schema: node,
+		{name: "an allowed and a denied field with one response key", schema: nodeSchema,
 			document: `{ list { ... on Secret { x: id } ... on Note { x: id } } }`,
-			ctx:      contextWithRoles("user"), world: 1,
+			ctx:      contextWithRoles("user"), typeSeed: 1,
 			want: `{"errors":[` + strings.ReplaceAll(roleMissing, "%", `list","x`) +
 				`],"data":{"list":[{"x":"text"},{"x":null}]}}`, ran: "list list.0.x"},
 		// Apollo Router, pull request 9022: data was {}.
@@ -123,12 +124,13 @@ func TestPublishedBypasses(t *testing.T) {
 			document: `{ a b }`, ctx: context.Background(), want: `{"errors":[{"message":` +
 				`"no bearer token","path":["a"]},{"message":"no bearer token",` +
 				`"path":["b"]}],"data":{"a":null,"b":null}}`},
-		// Cosmo's message has the scopes of the caller.
-		{name: "the error says what the caller has", schema: scopes, config: Config{Explain: true},
-			document: `{ a }`, ctx: withScopes("read", "payroll"), want: `{"errors":[{"message":` +
-				`"a scope is missing","path":["a"]}],"data":{"a":null}}`},
+		// Cosmo's error message contains the scopes of the caller.
+		{name: "the error contains the caller's scopes", schema: scopeSchema,
+			config: Config{Explain: true}, document: `{ a }`, ctx: withScopes("read", "payroll"),
+			want: `{"errors":[{"message":"a scope is missing","path":["a"]}],` +
+				`"data":{"a":null}}`},
 		// Cosmo removes the denied fields from the response to a mutation that ran.
-		{name: "a write that runs, and is filtered afterwards", schema: `type Query { a: Int @auth }
+		{name: "a mutation runs, and its response is filtered", schema: `type Query { a: Int @auth }
 			type Mutation { write: Note @auth } type Note { id: ID
 			text: String @hasRole(anyOf: ["admin"]) }`,
 			document: `mutation { first: write { id } second: write { text } }`,
@@ -142,7 +144,7 @@ func TestPublishedBypasses(t *testing.T) {
 			} else {
 				source = Schema("public", "auth") + source
 			}
-			executor := &testExecutor{schema: loadSource(t, source), world: tt.world}
+			executor := &testExecutor{schema: loadSource(t, source), typeSeed: tt.typeSeed}
 			server := handler.New(executor)
 			server.AddTransport(transport.GET{})
 			server.AddTransport(transport.POST{})
@@ -152,10 +154,10 @@ func TestPublishedBypasses(t *testing.T) {
 			request := httptest.NewRequestWithContext(tt.ctx, "POST", "/",
 				strings.NewReader(toJSON(map[string]any{"query": tt.document})))
 			request.Header.Set("Content-Type", "application/json")
-			if tt.get != "" {
+			if tt.getType != "" {
 				request = httptest.NewRequestWithContext(tt.ctx, "GET",
 					"/?query="+url.QueryEscape(tt.document), nil)
-				request.Header.Set("Content-Type", tt.get)
+				request.Header.Set("Content-Type", tt.getType)
 			}
 			recorder := httptest.NewRecorder()
 			server.ServeHTTP(recorder, request)

@@ -1,6 +1,7 @@
 package authz_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -31,20 +32,31 @@ func entityName(field string) string {
 	case "auth", "group", "subgroup", "organization", "claim", "strong", "recent", "both":
 		return strings.ToUpper(field[:1]) + field[1:] + "Entity"
 	}
-	return "" // the rule needs an argument
+	return "" // only a field can carry the rule, because it names an argument
 }
 
-// The rules of an entity hold for _entities: the resolver of a denied entity doesn't run, and those
-// of the others do.
+// queryEntities sends a query of three entities: one with the type name between two of the type
+// Order. It returns the response, and the number of entity resolvers that ran.
+func (s *testServer) queryEntities(ctx context.Context, document, name string) (string, int32) {
+	var resolverCalls atomic.Int32
+	ctx = testapi.WithObserver(ctx, func() { resolverCalls.Add(1) })
+	representations := fmt.Sprintf(`[{__typename: "Order", id: "1"}, {__typename: %q, id: "2"}, `+
+		`{__typename: "Order", id: "3"}]`, name)
+	response := s.query(ctx, fmt.Sprintf(document, representations), nil)
+	return response, resolverCalls.Load()
+}
+
+// The rules of an entity apply to _entities. The resolver of a denied entity doesn't run; the
+// resolvers of the other entities do.
 func TestMatrix_entities(t *testing.T) {
 	s := newTestServer(t, authz.Config{})
-	strict := newTestServer(t, authz.Config{AllOrNothing: true})
+	allOrNothing := newTestServer(t, authz.Config{AllOrNothing: true})
 	for _, tt := range guardCases {
 		name := entityName(tt.field)
 		if name == "" {
 			continue
 		}
-		for actorName, want := range actorsOf(tt) {
+		for callerName, caller := range tt.callers() {
 			for shape, document := range map[string]string{
 				"id":         "{ _entities(representations: %s) { ... on NAME { id } } }",
 				"__typename": "{ _entities(representations: %s) { __typename } }",
@@ -54,11 +66,7 @@ func TestMatrix_entities(t *testing.T) {
 					"{ ... on Order { id } } }",
 			} {
 				document := strings.Replace(document, "NAME", name, 1)
-				representations := fmt.Sprintf(`[{__typename: "Order", id: "1"}, `+
-					`{__typename: %q, id: "2"}, {__typename: "Order", id: "3"}]`, name)
-				var resolved atomic.Int32
-				ctx := testapi.WithObserver(want.ctx, func() { resolved.Add(1) })
-				got := s.query(ctx, fmt.Sprintf(document, representations), nil)
+				got, resolverCalls := s.queryEntities(caller.ctx, document, name)
 				var response struct {
 					Errors json.RawMessage
 					Data   struct {
@@ -68,36 +76,36 @@ func TestMatrix_entities(t *testing.T) {
 				if err := json.Unmarshal([]byte(got), &response); err != nil {
 					t.Fatal(err)
 				}
-				errs, null, count := "", false, int32(3)
-				if want.err != nil {
-					errs = fmt.Sprintf(`[{"message":%q,"path":["_entities",1]}]`, want.err)
-					null, count = true, 2
+				errs, isNull, wantCalls := "", false, int32(3)
+				if caller.err != nil {
+					errs = fmt.Sprintf(`[{"message":%q,"path":["_entities",1]}]`, caller.err)
+					isNull, wantCalls = true, 2
 				}
 				entities := response.Data.Entities
 				if string(response.Errors) != errs || len(entities) != 3 ||
-					string(entities[1]) == "null" != null || string(entities[0]) == "null" ||
-					string(entities[2]) == "null" || resolved.Load() != count {
-					t.Errorf("%s, %s, %s: got %s, and %d resolvers ran; want %s and %d", name,
-						actorName, shape, got, resolved.Load(), errs, count)
+					string(entities[1]) == "null" != isNull || string(entities[0]) == "null" ||
+					string(entities[2]) == "null" || resolverCalls != wantCalls {
+					t.Errorf("%s, %s, %s: got %s, and %d resolvers ran; want the errors %s, and %d",
+						name, callerName, shape, got, resolverCalls, errs, wantCalls)
 				}
 
-				resolved.Store(0)
-				got = strict.query(ctx, fmt.Sprintf(document, representations), nil)
-				if want.err != nil {
-					errs = fmt.Sprintf(`{"errors":[{"message":%q,"path":["_entities"]}],`+
-						`"data":null}`, want.err)
-					if got != errs || resolved.Load() != 0 {
-						t.Errorf("%s, %s, %s, all or nothing: got %s, and %d resolvers ran; "+
-							"want %s", name, actorName, shape, got, resolved.Load(), errs)
-					}
+				if caller.err == nil {
+					continue
+				}
+				got, resolverCalls = allOrNothing.queryEntities(caller.ctx, document, name)
+				want := fmt.Sprintf(`{"errors":[{"message":%q,"path":["_entities"]}],"data":null}`,
+					caller.err)
+				if got != want || resolverCalls != 0 {
+					t.Errorf("%s, %s, %s, all or nothing: got %s, and %d resolvers ran; want %s",
+						name, callerName, shape, got, resolverCalls, want)
 				}
 			}
 		}
 	}
 }
 
-// Representations may be in variables, or a single literal without a list. gqlgen itself refuses
-// those that name no entity.
+// Representations may be in variables, or a single literal without a list. gqlgen itself rejects
+// representations that name no entity.
 func TestEntities_representations(t *testing.T) {
 	s := newTestServer(t, authz.Config{})
 	const denied = `{"errors":[{"message":"a role is missing","path":["_entities",0]}],` +
@@ -122,7 +130,8 @@ func TestEntities_representations(t *testing.T) {
 		{`{ _entities(representations: [{__typename: "Nothing"}]) { __typename } }`, nil,
 			`{"errors":[{"message":"unknown type: Nothing","path":["_entities"]}],` +
 				`"data":{"_entities":[null]}}`},
-		// A rule of a field of an entity, rather than of the entity, is decided when it runs.
+		// A rule on a field of an entity is checked when the field runs, not before the entity's
+		// resolver.
 		{`{ _entities(representations: [{__typename: "Order", id: "1"}]) ` +
 			`{ ... on Order { id total } } }`, nil, `{"errors":[{"message":"a role is missing",` +
 			`"path":["_entities",0,"total"]}],"data":{"_entities":[{"id":"1","total":null}]}}`},
@@ -133,10 +142,10 @@ func TestEntities_representations(t *testing.T) {
 	}
 }
 
-// Audit demands a rule of each entity, because everyone can use _entities. Config.Default gives
-// _entities its rule instead.
+// Audit requires a rule of each entity, because everyone can use _entities. With Config.Default,
+// _entities gets the default rule instead.
 func TestAudit_entities(t *testing.T) {
-	const plugin = `
+	const pluginSource = `
 directive @key(fields: String!) repeatable on OBJECT | INTERFACE
 scalar _Any
 union _Entity = Order
@@ -155,7 +164,7 @@ extend type Query { _entities(representations: [_Any!]!): [_Entity]! }`
 		{`interface I @auth { id: ID! } type Order implements I @key(fields: "id") { id: ID! }`,
 			"<nil>"},
 	} {
-		schema := loadFederatedSchema(t, `type Query { a: Int @public } `+tt.order, plugin)
+		schema := loadFederatedSchema(t, `type Query { a: Int @public } `+tt.order, pluginSource)
 		if got := fmt.Sprint(authz.Audit(schema)); got != tt.want {
 			t.Errorf("Audit() of %s = %s\nwant %s", tt.order, got, tt.want)
 		}

@@ -14,12 +14,12 @@ import (
 )
 
 // A testExecutor executes operations on any schema, without generated code. As in gqlgen's code,
-// each field runs through the operation's ResolverMiddleware. The values are made up: a scalar is
-// its field's name, a list has two items, and the type of an object behind an interface or a union
-// depends on the path and on world.
+// each field runs through the operation's ResolverMiddleware. The value of a scalar is "text", and
+// a list has two items. If a field returns an interface or a union, the type of the object depends
+// on the path and on typeSeed.
 type testExecutor struct {
-	schema *ast.Schema
-	world  uint64
+	schema   *ast.Schema
+	typeSeed uint64
 
 	ran []string // the paths of the fields that ran, such as nodes.0.id
 }
@@ -56,7 +56,7 @@ func (e *testExecutor) object(ctx context.Context, typ *ast.Definition, set ast.
 	path string) (map[string]any, bool) {
 	satisfies := []string{typ.Name}
 	for _, other := range e.schema.Types {
-		if other.IsAbstractType() && slices.Contains(e.objects(other.Name), typ.Name) {
+		if other.IsAbstractType() && slices.Contains(e.possibleTypes(other.Name), typ.Name) {
 			satisfies = append(satisfies, other.Name)
 		}
 	}
@@ -89,7 +89,8 @@ func (e *testExecutor) object(ctx context.Context, typ *ast.Definition, set ast.
 	return object, whole
 }
 
-// value returns a value of a type, or false if a null takes the place of the object that has it.
+// value returns a value of a type, or false if a null takes the place of the object that contains
+// the value.
 func (e *testExecutor) value(ctx context.Context, typ *ast.Type, set ast.SelectionSet,
 	path string) (any, bool) {
 	if typ.Elem != nil {
@@ -115,24 +116,24 @@ func (e *testExecutor) value(ctx context.Context, typ *ast.Type, set ast.Selecti
 	return object, true
 }
 
-// objectType returns the type of the object at a path, where the schema has a type.
+// objectType returns the object type at a path, if the field there returns the type name.
 func (e *testExecutor) objectType(name, path string) *ast.Definition {
 	hash := fnv.New64a()
-	fmt.Fprint(hash, e.world, path)
-	objects := e.objects(name)
+	fmt.Fprint(hash, e.typeSeed, path)
+	objects := e.possibleTypes(name)
 	return e.schema.Types[objects[hash.Sum64()%uint64(len(objects))]]
 }
 
-// objects returns the object types that a value of a type may have, in order.
-func (e *testExecutor) objects(name string) []string {
-	var objects []string
+// possibleTypes returns the object types that an object of a type may have, sorted.
+func (e *testExecutor) possibleTypes(name string) []string {
+	var names []string
 	for _, definition := range e.schema.Types {
 		if definition.Kind == ast.Object && (definition.Name == name ||
 			slices.Contains(definition.Interfaces, name) ||
 			slices.Contains(e.schema.Types[name].Types, definition.Name)) {
-			objects = append(objects, definition.Name)
+			names = append(names, definition.Name)
 		}
 	}
-	slices.Sort(objects)
-	return objects
+	slices.Sort(names)
+	return names
 }

@@ -46,7 +46,8 @@ type (
 	noResolvers interface{}
 )
 
-// newExecutable returns a schema with these definitions and those of authz.Schema.
+// newExecutable returns a schema with definitions, the directives of authz.Schema, and @own, a
+// directive of the application.
 func newExecutable[R, D any](t *testing.T, definitions string,
 	directives D) *executableSchema[R, D] {
 	t.Helper()
@@ -74,12 +75,12 @@ func auditFromToken[R any](t *testing.T, definitions string) string {
 // The error of AuditFromToken names each type below a field with @fromToken that has resolvers, and
 // each directive that may have a function of the application.
 func TestAuditFromToken(t *testing.T) {
-	const carries = "authz: Query.a carries @fromToken, but "
-	resolver := func(name string) string {
-		return carries + "the type " + name + " has resolvers of its own"
+	const prefix = "authz: Query.a carries @fromToken, but "
+	resolverProblem := func(name string) string {
+		return prefix + "the type " + name + " has resolvers of its own"
 	}
-	directive := func(name string) string {
-		return carries + name + " carries @own, which may depend on more than the access token"
+	directiveProblem := func(name string) string {
+		return prefix + name + " carries @own, which may depend on more than the access token"
 	}
 	for _, tt := range []struct {
 		name  string
@@ -87,7 +88,7 @@ func TestAuditFromToken(t *testing.T) {
 		// definitions has the field a of Query.
 		definitions, want string
 	}{
-		{"no use", auditFromToken[itemResolvers],
+		{"no field with @fromToken", auditFromToken[itemResolvers],
 			`type Query { a: Item @auth @own } type Item { b: Int @own }`, ""},
 		{"no resolvers below", auditFromToken[queryResolvers],
 			`type Query { a: Item @auth @fromToken } type Item { b: [Item!]! @deprecated c: Time ` +
@@ -98,53 +99,53 @@ func TestAuditFromToken(t *testing.T) {
 			`type Query { a: Int @public @fromToken }`, ""},
 
 		{"resolvers of the field's type", auditFromToken[itemResolvers],
-			`type Query { a: Item @auth @fromToken } type Item { b: Int }`, resolver("Item")},
+			`type Query { a: Item @auth @fromToken } type Item { b: Int }`, resolverProblem("Item")},
 		{"resolvers deeper", auditFromToken[itemResolvers],
 			`type Query { a: A @auth @fromToken } type A { b: B } type B { c: Item } type Item { ` +
-				`b: Int }`, resolver("Item")},
+				`b: Int }`, resolverProblem("Item")},
 		{"resolvers below a list", auditFromToken[itemResolvers],
 			`type Query { a: [[Item!]!]! @auth @fromToken } type Item { b: Int }`,
-			resolver("Item")},
+			resolverProblem("Item")},
 		{"resolvers below an interface", auditFromToken[itemResolvers],
 			`type Query { a: I @auth @fromToken } interface I { b: Int } type Item implements I ` +
-				`{ b: Int }`, resolver("Item")},
+				`{ b: Int }`, resolverProblem("Item")},
 		{"resolvers below an interface of an interface", auditFromToken[itemResolvers],
 			`type Query { a: I @auth @fromToken } interface I { b: Int } interface J implements ` +
-				`I { b: Int } type Item implements J & I { b: Int }`, resolver("Item")},
+				`I { b: Int } type Item implements J & I { b: Int }`, resolverProblem("Item")},
 		{"resolvers below a union", auditFromToken[itemResolvers],
 			`type Query { a: U @auth @fromToken } union U = A | Item type A { b: Int } type Item ` +
-				`{ b: Int }`, resolver("Item")},
+				`{ b: Int }`, resolverProblem("Item")},
 		{"resolvers below a member of a union", auditFromToken[itemResolvers],
 			`type Query { a: U @auth @fromToken } union U = A type A { b: Item } type Item { b: ` +
-				`Int }`, resolver("Item")},
+				`Int }`, resolverProblem("Item")},
 		{"resolvers of an argument's type", auditFromToken[itemResolvers],
 			`type Query { a(b: Input): Int @auth @fromToken } input Input { c: Item } input Item ` +
-				`{ d: Int }`, resolver("Item")},
+				`{ d: Int }`, resolverProblem("Item")},
 		{"names that Go writes differently", auditFromToken[renamedResolvers],
 			`type Query { a: user_id_item @auth @fromToken } type user_id_item { b: Int }`,
-			resolver("user_id_item")},
+			resolverProblem("user_id_item")},
 		{"the query type below itself", auditFromToken[queryResolvers],
-			`type Query { a: A @auth @fromToken } type A { query: Query }`, resolver("Query")},
+			`type Query { a: A @auth @fromToken } type A { query: Query }`, resolverProblem("Query")},
 		{"cyclic types", auditFromToken[itemResolvers],
 			`type Query { a: A @auth @fromToken } type A { b: B a: A } type B { a: A item: Item ` +
-				`} type Item { b: B }`, resolver("Item")},
+				`} type Item { b: B }`, resolverProblem("Item")},
 
 		{"directive on the field", auditFromToken[queryResolvers],
-			`type Query { a: Int @own @fromToken }`, directive("Query.a")},
+			`type Query { a: Int @own @fromToken }`, directiveProblem("Query.a")},
 		{"directive on an argument", auditFromToken[queryResolvers],
-			`type Query { a(b: Int @own): Int @auth @fromToken }`, directive("Query.a(b:)")},
+			`type Query { a(b: Int @own): Int @auth @fromToken }`, directiveProblem("Query.a(b:)")},
 		{"directive on the field of an input", auditFromToken[queryResolvers],
 			`type Query { a(b: Input): Int @auth @fromToken } input Input { c: Int @own }`,
-			directive("Input.c")},
+			directiveProblem("Input.c")},
 		{"directive on a field below", auditFromToken[queryResolvers],
-			`type Query { a: A @auth @fromToken } type A { b: Int @own }`, directive("A.b")},
+			`type Query { a: A @auth @fromToken } type A { b: Int @own }`, directiveProblem("A.b")},
 		{"directive on a type", auditFromToken[queryResolvers],
-			`type Query { a: A @auth @fromToken } type A @own { b: Int }`, directive("A")},
+			`type Query { a: A @auth @fromToken } type A @own { b: Int }`, directiveProblem("A")},
 		{"directive on an interface", auditFromToken[queryResolvers],
 			`type Query { a: I @auth @fromToken } interface I @own { b: Int } type A implements ` +
-				`I { b: Int }`, directive("I")},
+				`I { b: Int }`, directiveProblem("I")},
 		{"directive on a scalar", auditFromToken[queryResolvers],
-			`type Query { a: Time @auth @fromToken } scalar Time @own`, directive("Time")},
+			`type Query { a: Time @auth @fromToken } scalar Time @own`, directiveProblem("Time")},
 		{"directive elsewhere", auditFromToken[queryResolvers],
 			`type Query { a: Int @auth @fromToken b: B @auth } type B @own { b: Int @own }`, ""},
 
@@ -169,15 +170,15 @@ func TestAuditFromToken(t *testing.T) {
 			`type Query { a: Item @own @fromToken b: Item @auth @fromToken } type Item { c: Int ` +
 				`@own } type Mutation { d: Int @fromToken }`,
 			"authz: Mutation.d carries @fromToken: only fields of the query type may\n" +
-				directive("Query.a") + "\n" + resolver("Item") + "\n" + directive("Item.c") + "\n" +
-				strings.ReplaceAll(resolver("Item")+"\n"+directive("Item.c"), "Query.a",
-					"Query.b")},
+				directiveProblem("Query.a") + "\n" + resolverProblem("Item") + "\n" +
+				directiveProblem("Item.c") + "\n" + strings.ReplaceAll(resolverProblem("Item")+"\n"+
+				directiveProblem("Item.c"), "Query.a", "Query.b")},
 
 		{"no generated interface", auditFromToken[noResolvers],
 			`type Query { a: Int @auth @fromToken }`,
 			"authz: @fromToken can't be checked: " +
 				"*authz_test.executableSchema[github.com/cloakql/cloakql/authz_test.noResolvers,struct {}] isn't a schema that gqlgen generated"},
-		{"no generated interface, no use", auditFromToken[noResolvers],
+		{"no generated interface, no field with @fromToken", auditFromToken[noResolvers],
 			`type Query { a: Int @auth }`, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -188,8 +189,8 @@ func TestAuditFromToken(t *testing.T) {
 	}
 }
 
-// AuditFromToken doesn't accept a schema that wraps the generated one, because it could change
-// answers. It also returns an error if there is no schema.
+// AuditFromToken rejects a schema that wraps the generated schema, because the wrapper could change
+// responses. It also returns an error if there is no schema.
 func TestAuditFromToken_otherSchemas(t *testing.T) {
 	type generated = executableSchema[queryResolvers, struct{}]
 	type embedsInterface struct{ graphql.ExecutableSchema }
@@ -205,8 +206,8 @@ func TestAuditFromToken_otherSchemas(t *testing.T) {
 			t.Errorf("AuditFromToken(%T) = %v, want an error", wrapper, err)
 		}
 	}
-	unused := newExecutable[queryResolvers](t, `type Query { a: Int @auth }`, struct{}{})
-	if err := authz.AuditFromToken(embedsInterface{unused}); err != nil {
+	withoutDirective := newExecutable[queryResolvers](t, `type Query { a: Int @auth }`, struct{}{})
+	if err := authz.AuditFromToken(embedsInterface{withoutDirective}); err != nil {
 		t.Errorf("AuditFromToken() without @fromToken = %v, want nil", err)
 	}
 	for _, executable := range []graphql.ExecutableSchema{nil, &generated{}} {
@@ -223,7 +224,7 @@ func (schemaFunc) Complexity(context.Context, string, string, int, map[string]an
 }
 func (schemaFunc) Exec(context.Context) graphql.ResponseHandler { return nil }
 
-// @auth and @public count as this package's only if they are bound to its functions.
+// AuditFromToken accepts @auth and @public only if they are bound to Auth and Public.
 func TestAuditFromToken_replacedRules(t *testing.T) {
 	const definitions = `type Query { a: Int @auth @fromToken b: Int @public @fromToken }`
 	revoked := func(context.Context, any, graphql.Resolver) (any, error) {
@@ -234,7 +235,7 @@ func TestAuditFromToken_replacedRules(t *testing.T) {
 		root minimalRoot
 		want string
 	}{
-		{"this package's", minimalRoot{Public: authz.Public, Auth: authz.Auth}, ""},
+		{"functions of this package", minimalRoot{Public: authz.Public, Auth: authz.Auth}, ""},
 		{"own Auth", minimalRoot{Public: authz.Public, Auth: revoked},
 			"authz: Query.a carries @fromToken, but Query.a carries @auth, which may depend on " +
 				"more than the access token"},
@@ -253,12 +254,12 @@ func TestAuditFromToken_replacedRules(t *testing.T) {
 	}
 }
 
-// The guards of Schema decide by the token and the arguments, unless they compare the time of the
-// sign-in or are bound to another function.
+// AuditFromToken accepts the guards of Schema, but not @stepUp with maxAge, and not a guard that is
+// bound to another function.
 func TestAuditFromToken_guards(t *testing.T) {
 	const problem = "authz: Query.a carries @fromToken, but User.b carries @%s, which may depend " +
 		"on more than the access token"
-	bound, err := authz.Bind(rootWithRoles{})
+	bound, err := authz.Bind(rootWithGuards{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +269,7 @@ func TestAuditFromToken_guards(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name, guard string
-		root        rootWithRoles
+		root        rootWithGuards
 		want        string
 	}{
 		{"role", `@hasRole(anyOf: ["admin"])`, bound, ""},
@@ -307,27 +308,27 @@ func TestIsFromToken(t *testing.T) {
 	}
 }
 
-// The error of AuditFromToken names rules by the time that a type gets from its interfaces, and
-// directives of the query type.
+// The error of AuditFromToken names each @stepUp with maxAge that a type gets from an interface,
+// and directives on the query type.
 func TestAuditFromToken_inherited(t *testing.T) {
-	const carries = "authz: Query.a carries @fromToken, but "
+	const prefix = "authz: Query.a carries @fromToken, but "
 	for _, tt := range []struct{ name, definitions, want string }{
 		{"interface of the returned type", `type Query { a: A @auth @fromToken }
 			interface I @stepUp(maxAge: 60) { b: Int } type A implements I { b: Int }`,
-			carries + "I carries @stepUp, which depends on the time"},
+			prefix + "I carries @stepUp, which depends on the time"},
 		{"field of an interface", `type Query { a: A @auth @fromToken }
 			interface I { b: Int @stepUp(maxAge: 60) } type A implements I { b: Int }`,
-			carries + "I.b carries @stepUp, which depends on the time"},
-		{"by the token only", `type Query { a: A @auth @fromToken }
+			prefix + "I.b carries @stepUp, which depends on the time"},
+		{"acr of an interface", `type Query { a: A @auth @fromToken }
 			interface I @stepUp(acr: ["gold"]) { b: Int } type A implements I { b: Int }`, ""},
 		{"query type", `type Query @stepUp(maxAge: 60) { a: Int @auth @fromToken }`,
-			carries + "Query carries @stepUp, which may depend on more than the access token"},
+			prefix + "Query carries @stepUp, which may depend on more than the access token"},
 		{"application's directive on the query type",
 			`type Query @own { a: Int @auth @fromToken }`,
-			carries + "Query carries @own, which may depend on more than the access token"},
+			prefix + "Query carries @own, which may depend on more than the access token"},
 		{"interface of the query type", `interface I @stepUp(maxAge: 60) { a: Int }
 			type Query implements I { a: Int @auth @fromToken }`,
-			carries + "I carries @stepUp, which depends on the time"},
+			prefix + "I carries @stepUp, which depends on the time"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := auditFromToken[queryResolvers](t, tt.definitions); got != tt.want {

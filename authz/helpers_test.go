@@ -50,8 +50,8 @@ func decideDocument(t testing.TB, rules *schemaRules, document string, vars map[
 	return rules.decide(doc.Operations[0], vars, c, false)
 }
 
-// deniedPaths returns the response paths of the denied fields, sorted, each once, and separated by
-// spaces.
+// deniedPaths returns the response paths of the denied fields, sorted, without duplicates, and
+// separated by spaces.
 func (d *decision) deniedPaths() string {
 	var paths []string
 	for _, denied := range d.denied {

@@ -10,66 +10,73 @@ import (
 	"github.com/cloakql/cloakql/authz"
 )
 
-// Each guard also holds for a field of an object: nested, in a list, behind an interface or a
-// union, and below a field of a mutation. The resolver of a denied field never runs, and if the
-// field is in a mutation, no resolver does.
+// A fieldShape is an operation that selects a field of an object.
+type fieldShape struct {
+	document string // %s stands for the field
+	object   string // the type of the object
+	items    int    // the number of objects, if they are in a list
+}
+
+var fieldShapes = []fieldShape{
+	{"{ fields { %s } }", "Fields", 0},
+	{"{ fieldsList { %s } }", "Fields", 2},
+	{"{ unguardedInterface { %s } }", "Fields", 0},
+	{"{ unguardedInterface { ... on Fields { %s } } }", "Fields", 0},
+	{"{ guardedInterface { %s } }", "UnguardedFields", 0},
+	{"{ guardedInterface { ... on UnguardedFields { %s } } }", "UnguardedFields", 0},
+	{"{ union { ... on Fields { %s } } }", "Fields", 0},
+	{"{ union { ... on UnguardedInterface { %s } } }", "Fields", 0},
+	{"{ union { ...F } } fragment F on Fields { %s }", "Fields", 0},
+	{"query($t: Boolean!) { fields { ... @include(if: $t) { %s } } }", "Fields", 0},
+	{"mutation { change { %s } }", "Fields", 0},
+}
+
+// want returns what the operation should result in if the field is denied or allowed: the data, the
+// paths of the errors, and the fields that run, sorted.
+func (s fieldShape) want(field string, isDenied bool) (data string, errorPaths, ran []string) {
+	_, selections, _ := strings.Cut(s.document, "{ ")
+	root, _, _ := strings.Cut(selections, " ")
+	value := fmt.Sprintf(`{%q:"text"}`, field)
+	if isDenied {
+		value = fmt.Sprintf(`{%q:null}`, field)
+	}
+	for i := range max(s.items, 1) {
+		switch {
+		case !isDenied:
+			ran = append(ran, s.object+"."+field)
+		case s.items > 0:
+			errorPaths = append(errorPaths, fmt.Sprintf(`[%q,%d,%q]`, root, i, field))
+		default:
+			errorPaths = append(errorPaths, fmt.Sprintf(`[%q,%q]`, root, field))
+		}
+	}
+	if s.items > 0 {
+		value = "[" + strings.Repeat(value+",", s.items-1) + value + "]"
+	}
+	data = fmt.Sprintf(`{%q:%s}`, root, value)
+	switch isMutation := strings.HasPrefix(s.document, "mutation"); {
+	case isMutation && isDenied:
+		data = "null"
+	case isMutation:
+		ran = append(ran, "Mutation."+root)
+	default:
+		ran = append(ran, "Query."+root)
+	}
+	slices.Sort(ran)
+	return data, errorPaths, ran
+}
+
+// Each guard also applies to a field of an object: nested, in a list, behind an interface or a
+// union, and below a field of a mutation. The resolver of a denied field never runs. If the
+// operation is a mutation, no resolver runs.
 func TestMatrix_fields(t *testing.T) {
 	s := newTestServer(t, authz.Config{})
-	const object, other = "Fields", "UnguardedFields"
-	shapes := []struct {
-		document string // %s is the field
-		object   string // the type of the objects
-		items    int    // in a list
-	}{
-		{"{ fields { %s } }", object, 0},
-		{"{ fieldsList { %s } }", object, 2},
-		{"{ unguardedInterface { %s } }", object, 0},
-		{"{ unguardedInterface { ... on Fields { %s } } }", object, 0},
-		{"{ guardedInterface { %s } }", other, 0},
-		{"{ guardedInterface { ... on UnguardedFields { %s } } }", other, 0},
-		{"{ union { ... on Fields { %s } } }", object, 0},
-		{"{ union { ... on UnguardedInterface { %s } } }", object, 0},
-		{"{ union { ...F } } fragment F on Fields { %s }", object, 0},
-		{"query($t: Boolean!) { fields { ... @include(if: $t) { %s } } }", object, 0},
-		{"mutation { change { %s } }", object, 0},
-	}
 	for _, tt := range guardCases {
-		key, _, _ := strings.Cut(tt.field, "(")
-		for actor, want := range actorsOf(tt) {
-			for _, shape := range shapes {
-				_, selections, _ := strings.Cut(shape.document, "{ ")
-				root, _, _ := strings.Cut(selections, " ")
-				var paths []string
-				value := fmt.Sprintf(`{%q:"text"}`, key)
-				if want.err != nil {
-					value = fmt.Sprintf(`{%q:null}`, key)
-					paths = append(paths, fmt.Sprintf(`[%q,%q]`, root, key))
-				}
-				rootType := "Query"
-				var ran []string
-				for range max(shape.items, 1) {
-					if want.err == nil {
-						ran = append(ran, shape.object+"."+key)
-					}
-				}
-				if shape.items > 0 {
-					value = "[" + value + "," + value + "]"
-					for i := range paths {
-						paths = []string{strings.Replace(paths[i], ",", ",0,", 1),
-							strings.Replace(paths[i], ",", ",1,", 1)}
-					}
-				}
-				data := fmt.Sprintf(`{%q:%s}`, root, value)
-				if strings.HasPrefix(shape.document, "mutation") {
-					rootType = "Mutation"
-				}
-				if rootType == "Query" || want.err == nil {
-					ran = append(ran, rootType+"."+root)
-				} else {
-					data = "null"
-				}
-
-				got := s.query(want.ctx, fmt.Sprintf(shape.document, tt.field),
+		for callerName, caller := range tt.callers() {
+			for _, shape := range fieldShapes {
+				name := fmt.Sprintf("%s, %s, %s", tt.field, callerName, shape.document)
+				data, errorPaths, ran := shape.want(tt.name(), caller.err != nil)
+				got := s.query(caller.ctx, fmt.Sprintf(shape.document, tt.field),
 					variablesFor(shape.document))
 				var response struct {
 					Errors []struct {
@@ -84,20 +91,16 @@ func TestMatrix_fields(t *testing.T) {
 				var gotPaths []string
 				for _, err := range response.Errors {
 					gotPaths = append(gotPaths, string(err.Path))
-					if err.Message != want.err.Error() {
-						t.Errorf("%s, %s, %s: got %s, want the error %v", tt.field, actor,
-							shape.document, got, want.err)
+					if caller.err == nil || err.Message != caller.err.Error() {
+						t.Errorf("%s: got %s, want the error %v", name, got, caller.err)
 					}
 				}
 				slices.Sort(gotPaths) // fields run concurrently
-				slices.Sort(ran)
-				if string(response.Data) != data || !slices.Equal(gotPaths, paths) {
-					t.Errorf("%s, %s, %s:\ngot  %s\nwant %s with errors at %s", tt.field, actor,
-						shape.document, got, data, paths)
+				if string(response.Data) != data || !slices.Equal(gotPaths, errorPaths) {
+					t.Errorf("%s:\ngot  %s\nwant %s with errors at %s", name, got, data, errorPaths)
 				}
 				if !slices.Equal(s.ran(), ran) {
-					t.Errorf("%s, %s, %s: %v ran, want %v", tt.field, actor, shape.document,
-						s.ran(), ran)
+					t.Errorf("%s: %v ran, want %v", name, s.ran(), ran)
 				}
 			}
 		}

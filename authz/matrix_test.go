@@ -13,12 +13,12 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A guardCase is a field with a rule, and a caller who satisfies it.
+// A guardCase is a field of Query with a guard, and changes of a user for contextOf.
 type guardCase struct {
-	field  string // of Query, with arguments
-	having func(*identity.User)
-	near   func(*identity.User) // almost satisfies it
-	err    error
+	field      string               // with arguments
+	satisfying func(*identity.User) // lets the user satisfy the guard
+	lacking    func(*identity.User) // lets the user almost satisfy the guard; may be nil
+	err        error                // the error for the user lacking
 }
 
 var guardCases = []guardCase{
@@ -35,7 +35,7 @@ var guardCases = []guardCase{
 	{"anyScope", scopes("notes:write"), scopes("notes", "notes:"), identity.ErrScopeMissing},
 	{"allScopes", scopes("notes:write", "notes:read"), scopes("notes:read"),
 		identity.ErrScopeMissing},
-	// A misreading that takes the lists as an AND of ORs would admit a token with only audit.
+	// If the lists were read as an AND of ORs, a token with notes:read and audit would be denied.
 	{"scopeLists", scopes("notes:read", "audit"), scopes("audit"), identity.ErrScopeMissing},
 	{"scopeLists", scopes("notes:write"), scopes("notes:read"), identity.ErrScopeMissing},
 	{"group", groups("/staff"), groups("/staff/ops", "staff", "/staffing"),
@@ -67,54 +67,59 @@ var guardCases = []guardCase{
 		scopes("notes:read"), identity.ErrRoleMissing},
 }
 
-// An actor sends the operations of a row of the matrix. err is the error of the guarded field, or
-// nil.
-type actor struct {
+// name returns the field's name without arguments.
+func (c guardCase) name() string {
+	name, _, _ := strings.Cut(c.field, "(")
+	return name
+}
+
+// A guardCaller is a caller of a guarded field.
+type guardCaller struct {
 	ctx context.Context
-	err error
+	err error // the error that the caller gets, or nil
 }
 
-// actorsOf returns who sends the operations of a row of the matrix, by name.
-func actorsOf(row guardCase) map[string]actor {
-	name, _, _ := strings.Cut(row.field, "(")
-	actors := map[string]actor{
+// callers returns callers of the field, with a description of each caller as the key.
+func (c guardCase) callers() map[string]guardCaller {
+	unverified := func(err error) context.Context {
+		return identity.NewContext(context.Background(), nil, err)
+	}
+	asImpersonated := guardCaller{ctx: contextOf(func(u *identity.User) {
+		c.satisfying(u)
+		impersonated(u)
+	})}
+	if c.name() == "notImpersonated" {
+		asImpersonated.err = c.err
+	}
+	asServiceAccount := guardCaller{ctx: contextOf(func(u *identity.User) {
+		c.satisfying(u)
+		u.Token.Session = nil
+	})}
+	if c.name() == "recent" {
+		asServiceAccount.err = c.err
+	}
+	callers := map[string]guardCaller{
 		"nothing in the context": {context.Background(), identity.ErrTokenMissing},
-		"anonymous": {identity.NewContext(context.Background(), nil, nil),
-			identity.ErrTokenMissing},
-		"bad token": {identity.NewContext(context.Background(), nil,
-			identity.ErrTokenSignature), identity.ErrTokenSignature},
-		"expired": {identity.NewContext(context.Background(), nil, identity.ErrTokenExpired),
-			identity.ErrTokenExpired},
-		"having": {contextOf(row.having), nil},
-		"having, impersonated": {contextOf(func(u *identity.User) {
-			row.having(u)
-			impersonated(u)
-		}), nil},
-		"having, as a service account": {contextOf(func(u *identity.User) {
-			row.having(u)
-			u.Token.Session = nil
-		}), nil},
+		"anonymous":              {unverified(nil), identity.ErrTokenMissing},
+		"expired":                {unverified(identity.ErrTokenExpired), identity.ErrTokenExpired},
+		"bad token": {unverified(identity.ErrTokenSignature),
+			identity.ErrTokenSignature},
+		"satisfying":                       {contextOf(c.satisfying), nil},
+		"satisfying, impersonated":         asImpersonated,
+		"satisfying, as a service account": asServiceAccount,
 	}
-	if name == "notImpersonated" {
-		actors["having, impersonated"] = actor{actors["having, impersonated"].ctx, row.err}
+	if c.lacking != nil {
+		callers["lacking"] = guardCaller{contextOf(c.lacking), c.err}
 	}
-	if name == "recent" {
-		actors["having, as a service account"] = actor{
-			actors["having, as a service account"].ctx, row.err}
-	}
-	if row.near != nil {
-		actors["lacking"] = actor{contextOf(row.near), row.err}
-	}
-	return actors
+	return callers
 }
 
-// Each guard admits only callers who satisfy it, wherever an operation has the field.
-// The resolver of a denied field never runs.
+// Each guard admits only callers who satisfy it, however an operation selects the field. The
+// resolver of a denied field never runs.
 func TestMatrix(t *testing.T) {
 	s := newTestServer(t, authz.Config{})
 	for _, tt := range guardCases {
-		name, _, _ := strings.Cut(tt.field, "(")
-		for actorName, want := range actorsOf(tt) {
+		for callerName, caller := range tt.callers() {
 			for shape, document := range map[string]string{
 				"field":           "{ %s }",
 				"alias":           "{ x: %s }",
@@ -124,48 +129,46 @@ func TestMatrix(t *testing.T) {
 				"included":        "query($t: Boolean!) { ... @include(if: $t) { %s } }",
 				"not skipped":     "query($f: Boolean!) { ... @skip(if: $f) { %s } }",
 			} {
-				key := name
+				key := tt.name()
 				if shape == "alias" {
 					key = "x"
 				}
-				field := tt.field
-				got := s.query(want.ctx, fmt.Sprintf(document, field),
-					variablesFor(document))
+				got := s.query(caller.ctx, fmt.Sprintf(document, tt.field), variablesFor(document))
 				response := fmt.Sprintf(`{"data":{"%s":"text"}}`, key)
-				ran := []string{"Query." + name}
-				if want.err != nil {
+				ran := []string{"Query." + tt.name()}
+				if caller.err != nil {
 					response = fmt.Sprintf(
 						`{"errors":[{"message":%q,"path":["%s"]}],"data":{"%s":null}}`,
-						want.err, key, key)
+						caller.err, key, key)
 					ran = nil
 				}
 				if got != response {
-					t.Errorf("%s, %s, %s:\ngot  %s\nwant %s", tt.field, actorName, shape, got,
+					t.Errorf("%s, %s, %s:\ngot  %s\nwant %s", tt.field, callerName, shape, got,
 						response)
 				}
 				if !slices.Equal(s.ran(), ran) {
-					t.Errorf("%s, %s, %s: %v ran, want %v", tt.field, actorName, shape, s.ran(),
+					t.Errorf("%s, %s, %s: %v ran, want %v", tt.field, callerName, shape, s.ran(),
 						ran)
 				}
 			}
-			// A field that isn't included isn't decided about.
-			got := s.query(want.ctx, fmt.Sprintf(
+			// No rule is checked for a field that isn't included.
+			got := s.query(caller.ctx, fmt.Sprintf(
 				"query($t: Boolean!) { open ... @skip(if: $t) { %s } }", tt.field),
 				map[string]any{"t": true})
 			if got != `{"data":{"open":"text"}}` {
-				t.Errorf("%s, %s, skipped: got %s", tt.field, actorName, got)
+				t.Errorf("%s, %s, skipped: got %s", tt.field, callerName, got)
 			}
 		}
 	}
 }
 
-// A rule on a type, an interface or a field of an interface holds wherever an object of the type is
-// reached. Denied nullable fields are null, with an error each; the rest of a query runs.
+// A rule on a type, an interface or a field of an interface applies wherever an operation reaches
+// an object of the type. A denied nullable field is null, with an error. The rest of a query runs.
 func TestRules_types(t *testing.T) {
 	s := newTestServer(t, authz.Config{})
 	alice := contextOf(nil)
 	const roleMissing, scopeMissing = "a role is missing", "a scope is missing"
-	fail := func(message string, path ...any) string {
+	errorAt := func(message string, path ...any) string {
 		text, _ := json.Marshal(path)
 		return fmt.Sprintf(`{"message":%q,"path":%s}`, message, text)
 	}
@@ -175,69 +178,73 @@ func TestRules_types(t *testing.T) {
 		ran                  []string
 	}{
 		{"nested", "{ document { title audit } }", `{"document":{"title":"text","audit":null}}`,
-			[]string{fail(roleMissing, "document", "audit")},
+			[]string{errorAt(roleMissing, "document", "audit")},
 			[]string{"Document.title", "Query.document"}},
-		{"deeper", "{ document { next { body } } }", `{"document":{"next":{"body":null}}}`,
-			[]string{fail(scopeMissing, "document", "next", "body")},
+		{"two levels down", "{ document { next { body } } }", `{"document":{"next":{"body":null}}}`,
+			[]string{errorAt(scopeMissing, "document", "next", "body")},
 			[]string{"Document.next", "Query.document"}},
 		{"in a list", "{ documents { id audit } }",
 			`{"documents":[{"id":"d","audit":null},{"id":"e","audit":null}]}`,
-			[]string{fail(roleMissing, "documents", 0, "audit"),
-				fail(roleMissing, "documents", 1, "audit")},
+			[]string{errorAt(roleMissing, "documents", 0, "audit"),
+				errorAt(roleMissing, "documents", 1, "audit")},
 			[]string{"Document.id", "Document.id", "Query.documents"}},
 		{"non-null below a nullable parent", "{ document { price } open }",
-			`{"document":null,"open":"text"}`, []string{fail(roleMissing, "document", "price")},
+			`{"document":null,"open":"text"}`, []string{errorAt(roleMissing, "document", "price")},
 			[]string{"Query.document", "Query.open"}},
 		{"the whole response would be null", "{ open strictDocuments { id price } }", "null",
-			[]string{fail(roleMissing, "strictDocuments", "price")}, nil},
+			[]string{errorAt(roleMissing, "strictDocuments", "price")}, nil},
 		{"non-null root field", "{ open required }", "null",
-			[]string{fail(roleMissing, "required")}, nil},
-		{"two denials, one of which empties the response", "{ erased: anyRole required }", "null",
-			[]string{fail(roleMissing, "erased"), fail(roleMissing, "required")}, nil},
+			[]string{errorAt(roleMissing, "required")}, nil},
+		{"one of two denials makes the response null", "{ erased: anyRole required }", "null",
+			[]string{errorAt(roleMissing, "erased"), errorAt(roleMissing, "required")}, nil},
 		{"returned type", "{ secret { text } }", `{"secret":null}`,
-			[]string{fail(roleMissing, "secret")}, nil},
+			[]string{errorAt(roleMissing, "secret")}, nil},
 		{"__typename of a returned type", "{ secret { __typename } }", `{"secret":null}`,
-			[]string{fail(roleMissing, "secret")}, nil},
+			[]string{errorAt(roleMissing, "secret")}, nil},
 		{"type behind an interface", "{ node { title } }", `{"node":{"title":null}}`,
-			[]string{fail(roleMissing, "node", "title")}, []string{"Query.node"}},
+			[]string{errorAt(roleMissing, "node", "title")}, []string{"Query.node"}},
 		{"type behind an interface, in a fragment", "{ node { ... on Secret { text } } }",
-			`{"node":{"text":null}}`, []string{fail(roleMissing, "node", "text")},
+			`{"node":{"text":null}}`, []string{errorAt(roleMissing, "node", "text")},
 			[]string{"Query.node"}},
 		{"the interface's own field", "{ nodes { audit title } }",
 			`{"nodes":[{"audit":null,"title":"text"},{"audit":null,"title":null}]}`,
-			[]string{fail(roleMissing, "nodes", 0, "audit"), fail(roleMissing, "nodes", 1, "audit"),
-				fail(roleMissing, "nodes", 1, "title")},
+			[]string{errorAt(roleMissing, "nodes", 0, "audit"),
+				errorAt(roleMissing, "nodes", 1, "audit"),
+				errorAt(roleMissing, "nodes", 1, "title")},
 			[]string{"Document.title", "Query.nodes"}},
 		{"members of a union", "{ search { ... on Document { title } " +
 			"... on Secret { title text } ... on Report { memo } } }",
 			`{"search":[{"title":"text"},{"title":null,"text":null},{"memo":null}]}`,
-			[]string{fail(roleMissing, "search", 1, "title"),
-				fail(roleMissing, "search", 1, "text"), fail(roleMissing, "search", 2, "memo")},
+			[]string{errorAt(roleMissing, "search", 1, "title"),
+				errorAt(roleMissing, "search", 1, "text"),
+				errorAt(roleMissing, "search", 2, "memo")},
 			[]string{"Document.title", "Query.search"}},
-		// A denied fragment must not take an allowed field of another with the same response key.
+		// A denied field in one fragment must not remove an allowed field in another fragment that
+		// has the same response key.
 		{"one response key, two types", "{ search { ... on Secret { x: text } " +
 			"... on Document { x: title } } }", `{"search":[{"x":"text"},{"x":null},{}]}`,
-			[]string{fail(roleMissing, "search", 1, "x")},
+			[]string{errorAt(roleMissing, "search", 1, "x")},
 			[]string{"Document.title", "Query.search"}},
 		{"non-null in a fragment that may not apply",
 			"{ search { ... on Document { price } ... on Report { __typename } } }",
-			`{"search":null}`, []string{fail(roleMissing, "search", 0, "price")},
+			`{"search":null}`, []string{errorAt(roleMissing, "search", 0, "price")},
 			[]string{"Query.search"}},
 		{"interface of a returned type", "{ report { pages } }", `{"report":null}`,
-			[]string{fail(roleMissing, "report")}, nil},
-		{"enum", "{ level }", `{"level":null}`, []string{fail(roleMissing, "level")}, nil},
+			[]string{errorAt(roleMissing, "report")}, nil},
+		{"enum", "{ level }", `{"level":null}`, []string{errorAt(roleMissing, "level")}, nil},
 		{"everything is denied", "{ anyRole allRoles }", `{"anyRole":null,"allRoles":null}`,
-			[]string{fail(roleMissing, "anyRole"), fail(roleMissing, "allRoles")}, nil},
+			[]string{errorAt(roleMissing, "anyRole"), errorAt(roleMissing, "allRoles")}, nil},
 		{"__typename of the root", "{ __typename anyRole }",
-			`{"__typename":"Query","anyRole":null}`, []string{fail(roleMissing, "anyRole")}, nil},
+			`{"__typename":"Query","anyRole":null}`,
+			[]string{errorAt(roleMissing, "anyRole")}, nil},
 		{"one fragment in two places", "{ a: document { ...F } b: document { ...F } } " +
 			"fragment F on Document { body }", `{"a":{"body":null},"b":{"body":null}}`,
-			[]string{fail(scopeMissing, "a", "body"), fail(scopeMissing, "b", "body")},
+			[]string{errorAt(scopeMissing, "a", "body"), errorAt(scopeMissing, "b", "body")},
 			[]string{"Query.document", "Query.document"}},
-		{"one fragment where it empties the response and where it doesn't",
+		{"one fragment in two places; in one, it makes the response null",
 			"{ document { ...F } strictDocuments { ...F } } fragment F on Document { price }",
-			"null", []string{fail(roleMissing, "document", "price"),
-				fail(roleMissing, "strictDocuments", "price")}, nil},
+			"null", []string{errorAt(roleMissing, "document", "price"),
+				errorAt(roleMissing, "strictDocuments", "price")}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := s.query(alice, tt.document, nil)
@@ -264,8 +271,8 @@ func TestRules_types(t *testing.T) {
 	}
 }
 
-// If one field of a mutation is denied, no field runs. This is so also if only some of the types
-// that an object may have deny the field.
+// If one field of a mutation is denied, no field runs. This also applies if only some of the
+// possible types of an object have the rule.
 func TestRules_mutations(t *testing.T) {
 	s := newTestServer(t, authz.Config{})
 	alice := contextOf(nil)
@@ -290,7 +297,8 @@ func TestRules_mutations(t *testing.T) {
 	}
 }
 
-// The rules of input fields and enums hold if the client sends such a value, wherever it is.
+// A rule on an input field or an enum applies if the client sends the field or a value of the enum,
+// at any depth.
 func TestRules_inputs(t *testing.T) {
 	s := newTestServer(t, authz.Config{})
 	alice := contextOf(nil)

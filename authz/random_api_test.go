@@ -22,7 +22,7 @@ import (
 	"github.com/cloakql/cloakql/internal/testapi"
 )
 
-// apiRules says who may have the guarded fields of testapi's objects.
+// apiRules reports whether a user may have a field of testapi. Other fields have no rules.
 var apiRules = map[string]func(*identity.User) bool{
 	"Query.auth":      isSignedIn,
 	"Query.document":  isSignedIn,
@@ -51,7 +51,7 @@ func hasRole(roles ...string) func(*identity.User) bool {
 	return func(u *identity.User) bool { return slices.ContainsFunc(roles, u.HasRealmRole) }
 }
 
-// apiObjects has the types of the objects that testapi's fields return.
+// apiObjects has the types of the objects that the fields of testapi return, by the field's name.
 var apiObjects = map[string][]string{
 	"document": {"Document"}, "documents": {"Document", "Document"}, "secret": {"Secret"},
 	"node": {"Secret"}, "nodes": {"Document", "Secret"}, "report": {"Report"},
@@ -75,8 +75,7 @@ var apiSelections = map[string][]string{
 		"... on Report { Report% }"},
 }
 
-// randomSelections returns random selections on a type of testapi. Each field has an alias of its
-// own.
+// randomSelections returns random selections on a type of testapi. Each field has another alias.
 func randomSelections(r *rand.Rand, typ string, depth int, aliases *int) string {
 	text := "__typename "
 	for range 1 + r.IntN(4) {
@@ -97,7 +96,8 @@ func randomSelections(r *rand.Rand, typ string, depth int, aliases *int) string 
 	return text
 }
 
-// expectedFields adds the fields that run for a user, and reports whether the object becomes null.
+// expectedFields adds to ran the aliases of the fields that should run for a user. b is the value
+// of the variable $b. The result reports whether the object becomes null.
 func expectedFields(ran *[]string, object string, set ast.SelectionSet, b bool,
 	user *identity.User) (isNull bool) {
 	for _, selection := range set {
@@ -126,7 +126,7 @@ func expectedFields(ran *[]string, object string, set ast.SelectionSet, b bool,
 			}
 			*ran = append(*ran, selection.Alias)
 			for _, inner := range apiObjects[selection.Name] {
-				// All fields of objects in testapi's root type can be null.
+				// A null doesn't propagate further, because the fields in apiObjects are nullable.
 				expectedFields(ran, inner, selection.SelectionSet, b, user)
 			}
 		}
@@ -134,8 +134,9 @@ func expectedFields(ran *[]string, object string, set ast.SelectionSet, b bool,
 	return isNull
 }
 
-// Random operations run through the code that gqlgen generates, from several callers at once, who
-// share the parsed documents. For each caller, exactly the allowed fields run.
+// TestRandomOperations sends random operations to a server with gqlgen's generated code. Several
+// callers send each operation at once, and share the parsed document. For each caller, exactly the
+// allowed fields run.
 func TestRandomOperations(t *testing.T) {
 	directives, err := authz.Bind(testapi.DirectiveRoot{})
 	if err != nil {

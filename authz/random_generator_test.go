@@ -19,13 +19,17 @@ type generator struct {
 	*rand.Rand
 	executor *testExecutor
 
-	fragments []string // the definitions in the operation
-	// finished has the type conditions of the fragments that others may spread without a cycle.
+	fragments []string // the fragment definitions of the operation
+	// finished has the type conditions of the complete fragments, by name. Another fragment may
+	// spread these without a cycle.
 	finished map[string]string
-	// otherType is set if a fragment is on another type than the selections around it, and
-	// partial whether, in addition, it is an interface or a union that not all objects have. Then a
-	// query or, if partial is set, a mutation may not know exactly which types the objects have.
-	otherType, partial bool
+	// otherType is set if the type condition of a fragment differs from the type around the
+	// fragment. Then decide may not know the exact types of the objects in a query.
+	otherType bool
+	// partial is set if the type condition of a fragment is an interface or a union, and not all
+	// objects around the fragment satisfy it. Then decide may not know the exact types of the
+	// objects in a mutation.
+	partial bool
 }
 
 // rule returns a random rule, or nothing most of the time.
@@ -39,7 +43,7 @@ func (g *generator) rule() string {
 	return ""
 }
 
-// wrap returns a type with random lists and exclamation marks.
+// wrap returns a named type, at random in lists and with exclamation marks.
 func (g *generator) wrap(name string) string {
 	typ := name
 	if g.IntN(2) == 0 {
@@ -71,30 +75,31 @@ func (g *generator) schema() string {
 		}
 		return args + ": " + g.wrap(composite[g.IntN(len(composite))])
 	}
-	// strict returns the field with a type that isn't null, some of the time.
-	strict := func(field string) string {
+	// maybeNonNull makes the type of a field non-null, some of the time.
+	maybeNonNull := func(field string) string {
 		if g.IntN(3) == 0 && !strings.HasSuffix(field, "!") {
 			return field + "!"
 		}
 		return field
 	}
-	// own has the fields that an interface adds, and supers the interfaces of interfaces.
-	own, fields := map[string][]string{}, map[string]string{}
-	supers := map[string][]string{}
+	// ownFields has the names of the fields that an interface adds to those of its interfaces.
+	ownFields, fields := map[string][]string{}, map[string]string{}
+	interfacesOf := map[string][]string{} // of the interfaces
 	if g.IntN(2) == 0 {
-		supers["I1"] = []string{"I0"}
+		interfacesOf["I1"] = []string{"I0"}
 	}
 	if g.IntN(3) == 0 {
-		supers["I2"] = append([]string{"I1"}, supers["I1"]...)
+		interfacesOf["I2"] = append([]string{"I1"}, interfacesOf["I1"]...)
 	}
 	for i := range 3 {
 		name := fmt.Sprint("I", i)
 		for j := range 2 {
 			key := fmt.Sprintf("i%d%d", i, j)
-			own[name] = append(own[name], key)
+			ownFields[name] = append(ownFields[name], key)
 			fields[key] = field()
 		}
 	}
+	// write writes a type or an interface. extra is the number of fields that only this type has.
 	write := func(kind, name string, interfaces []string, extra int) {
 		fmt.Fprintf(&s, "%s %s", kind, name)
 		if len(interfaces) > 0 {
@@ -102,21 +107,22 @@ func (g *generator) schema() string {
 		}
 		fmt.Fprint(&s, g.rule(), " {\n")
 		for _, super := range interfaces {
-			for _, key := range own[super] {
+			for _, key := range ownFields[super] {
 				text := fields[key]
 				if kind == "type" {
-					text = strict(text)
+					text = maybeNonNull(text)
 				}
 				fmt.Fprintf(&s, "  %s%s%s\n", key, text, g.rule())
 			}
 		}
 		if kind == "interface" {
-			for _, key := range own[name] {
+			for _, key := range ownFields[name] {
 				fmt.Fprintf(&s, "  %s%s%s\n", key, fields[key], g.rule())
 			}
 		}
 		if extra > 0 {
-			fmt.Fprintf(&s, "  x: Int%s\n", g.rule()) // of which selections may merge
+			// All types have x, so selections of x on different types may merge.
+			fmt.Fprintf(&s, "  x: Int%s\n", g.rule())
 		}
 		for i := range extra {
 			fmt.Fprintf(&s, "  %s%d%s%s\n", strings.ToLower(name), i, field(), g.rule())
@@ -125,16 +131,16 @@ func (g *generator) schema() string {
 	}
 	for i := range 3 {
 		name := fmt.Sprint("I", i)
-		write("interface", name, supers[name], 0)
+		write("interface", name, interfacesOf[name], 0)
 	}
 	for i := range 4 {
 		var interfaces []string
 		if name := fmt.Sprint("I", i); i < 3 { // each interface has an implementation
-			interfaces = append(append(interfaces, name), supers[name]...)
+			interfaces = append(append(interfaces, name), interfacesOf[name]...)
 		}
 		for j := range 3 {
 			if name := fmt.Sprint("I", j); g.IntN(3) == 0 {
-				interfaces = append(append(interfaces, name), supers[name]...)
+				interfaces = append(append(interfaces, name), interfacesOf[name]...)
 			}
 		}
 		slices.Sort(interfaces)
@@ -195,14 +201,14 @@ func (g *generator) selections(typ string, depth int) string {
 			if g.IntN(8) == 0 {
 				fmt.Fprintf(&s, "k%d: ", g.IntN(3))
 			}
-			fmt.Fprint(&s, field.Name, g.arguments(field), g.condition(), " ", inner, " ")
+			fmt.Fprint(&s, field.Name, g.arguments(field), g.skipOrInclude(), " ", inner, " ")
 		}
 	}
 	fmt.Fprint(&s, "__typename ")
 	return s.String()
 }
 
-// fragment writes a random fragment on a type: inline, or a spread of a new or an earlier one.
+// fragment writes a random inline fragment on a type, or a spread of a new or an earlier fragment.
 func (g *generator) fragment(s *strings.Builder, typ string, depth int) {
 	var conditions []string
 	for _, name := range slices.Sorted(maps.Keys(g.executor.schema.Types)) {
@@ -214,19 +220,19 @@ func (g *generator) fragment(s *strings.Builder, typ string, depth int) {
 	if g.IntN(2) == 0 {
 		for _, name := range slices.Sorted(maps.Keys(g.finished)) {
 			if g.overlap(typ, g.finished[name]) {
-				g.note(typ, g.finished[name])
-				fmt.Fprintf(s, "...%s%s ", name, g.condition())
+				g.noteFragment(typ, g.finished[name])
+				fmt.Fprintf(s, "...%s%s ", name, g.skipOrInclude())
 				return
 			}
 		}
 	}
-	g.note(typ, condition)
+	g.noteFragment(typ, condition)
 	if g.IntN(2) == 0 {
 		if condition == typ && g.IntN(2) == 0 {
-			fmt.Fprintf(s, "...%s { %s} ", g.condition(), g.selections(typ, depth+1))
+			fmt.Fprintf(s, "...%s { %s} ", g.skipOrInclude(), g.selections(typ, depth+1))
 			return
 		}
-		fmt.Fprintf(s, "... on %s%s { %s} ", condition, g.condition(),
+		fmt.Fprintf(s, "... on %s%s { %s} ", condition, g.skipOrInclude(),
 			g.selections(condition, depth+1))
 		return
 	}
@@ -236,30 +242,31 @@ func (g *generator) fragment(s *strings.Builder, typ string, depth int) {
 	g.fragments[n] = fmt.Sprintf("\nfragment %s on %s { %s}", name, condition,
 		g.selections(condition, depth+1))
 	g.finished[name] = condition
-	fmt.Fprintf(s, "...%s%s ", name, g.condition())
+	fmt.Fprintf(s, "...%s%s ", name, g.skipOrInclude())
 }
 
-// overlap reports whether some objects are of both types.
+// overlap reports whether an object may have both types.
 func (g *generator) overlap(typ, other string) bool {
-	return slices.ContainsFunc(g.executor.objects(typ), func(object string) bool {
-		return slices.Contains(g.executor.objects(other), object)
+	return slices.ContainsFunc(g.executor.possibleTypes(typ), func(object string) bool {
+		return slices.Contains(g.executor.possibleTypes(other), object)
 	})
 }
 
-// note records what a fragment on objects of a type means for the operation.
-func (g *generator) note(typ, condition string) {
-	contains := func(all, some []string) bool {
+// noteFragment updates otherType and partial for a fragment with this type condition. typ is the
+// type around the fragment.
+func (g *generator) noteFragment(typ, condition string) {
+	containsAll := func(all, some []string) bool {
 		return !slices.ContainsFunc(some, func(name string) bool {
 			return !slices.Contains(all, name)
 		})
 	}
 	g.otherType = g.otherType || condition != typ
 	g.partial = g.partial || g.executor.schema.Types[condition].IsAbstractType() &&
-		!contains(g.executor.objects(condition), g.executor.objects(typ))
+		!containsAll(g.executor.possibleTypes(condition), g.executor.possibleTypes(typ))
 }
 
-// condition returns a random @skip or @include, or nothing.
-func (g *generator) condition() string {
+// skipOrInclude returns a random @skip or @include, or nothing.
+func (g *generator) skipOrInclude() string {
 	if g.IntN(6) > 0 {
 		return ""
 	}
@@ -277,8 +284,8 @@ func (g *generator) arguments(field *ast.FieldDefinition) string {
 		"(f: {l: {f: {a: null}}})", "(l: [])", "(l: [[$e]])"}[g.IntN(15)]
 }
 
-// variable returns a random value of the variable $f.
-func (g *generator) variable() any {
+// filter returns a random value of the input type F, or nil.
+func (g *generator) filter() any {
 	var value any
 	json.Unmarshal([]byte([]string{`null`, `{}`, `{"a":1}`, `{"l":{"e":"X"}}`,
 		`{"l":[{"f":{"l":[]}}]}`, `{"f":{"f":{"e":null}}}`}[g.IntN(6)]), &value)

@@ -10,8 +10,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A reference decides about the fields of an operation, slowly: object by object, with what the
-// schema's source says.
+// A reference executes an operation in a simple, slow way: for each object, it decides about each
+// field from the directives in the schema.
 type reference struct {
 	*testExecutor
 	doc  *ast.QueryDocument
@@ -19,7 +19,7 @@ type reference struct {
 	user *identity.User // nil if anonymous
 
 	ran     []string // the paths of the fields that should run
-	denials int
+	denials int      // the number of denied fields
 	// invalid is set if two fields with one response key have different arguments. gqlparser
 	// v2.5.37 doesn't find all of these operations.
 	invalid bool
@@ -38,10 +38,10 @@ func (r *reference) execute(operation *ast.OperationDefinition) any {
 	return data
 }
 
-// A mergedField is a field of a response: all selections with one response key.
+// A mergedField is a field of a response, merged from all selections with its response key.
 type mergedField struct {
-	*ast.Field
-	sets []ast.SelectionSet
+	*ast.Field // the first selection
+	sets       []ast.SelectionSet
 }
 
 // collect returns the fields of an object of a type, by response key.
@@ -81,7 +81,7 @@ func (r *reference) collectInto(fields map[string]*mergedField, object string,
 			directives, inner = selection.Directives, fragment.SelectionSet
 			condition = fragment.TypeCondition
 		}
-		if !r.skips(directives) && slices.Contains(r.objects(condition), object) {
+		if !r.skips(directives) && slices.Contains(r.possibleTypes(condition), object) {
 			r.collectInto(fields, object, inner)
 		}
 	}
@@ -96,7 +96,7 @@ func argumentsText(field *ast.Field) string {
 	return text
 }
 
-// skips applies @skip and @include.
+// skips reports whether @skip or @include leaves out a selection with these directives.
 func (r *reference) skips(directives ast.DirectiveList) bool {
 	for _, directive := range directives {
 		condition := directive.Arguments[0].Value
@@ -136,7 +136,8 @@ func (r *reference) object(object string, sets []ast.SelectionSet, path string) 
 	return values, whole
 }
 
-// value returns a value of the response, or false if the object that has it becomes null.
+// value returns a value of the response, or false if the object that contains the value becomes
+// null.
 func (r *reference) value(typ *ast.Type, sets []ast.SelectionSet, path string) (any, bool) {
 	var value any = "text"
 	whole := true
@@ -232,7 +233,7 @@ func (r *reference) input(value *ast.Value) (any, bool) {
 
 // deniesInput reports whether a rule on an input type, an enum or an input field denies a value.
 func (r *reference) deniesInput(typ *ast.Type, value any) bool {
-	var sent any // with lists and objects as encoding/json has them
+	var sent any // with lists and objects as encoding/json decodes them
 	json.Unmarshal([]byte(toJSON(value)), &sent)
 	if list, ok := sent.([]any); ok {
 		if typ.Elem != nil {
@@ -258,7 +259,7 @@ func (r *reference) deniesInput(typ *ast.Type, value any) bool {
 	return false
 }
 
-// someDenied reports whether a field may be denied, whatever the types of objects turn out to be.
+// someDenied reports whether a field is denied for at least one possible type of the objects.
 func (r *reference) someDenied(objects []string, sets []ast.SelectionSet) bool {
 	for _, object := range objects {
 		for _, field := range r.collect(object, sets) {
@@ -267,7 +268,7 @@ func (r *reference) someDenied(objects []string, sets []ast.SelectionSet) bool {
 			}
 			typ := r.schema.Types[object].Fields.ForName(field.Name).Type.Name()
 			if r.isDenied(object, field.Field) || r.schema.Types[typ].IsCompositeType() &&
-				r.someDenied(r.objects(typ), field.sets) {
+				r.someDenied(r.possibleTypes(typ), field.sets) {
 				return true
 			}
 		}
@@ -275,9 +276,9 @@ func (r *reference) someDenied(objects []string, sets []ast.SelectionSet) bool {
 	return false
 }
 
-// mustBeNull reports whether denied fields make an object of each of these types null. If byOne is
-// set, it has to be the same field for all types.
-func (r *reference) mustBeNull(objects []string, sets []ast.SelectionSet, byOne bool) bool {
+// mustBeNull reports whether each of these types has a denied field that makes its objects null. If
+// sameField is set, the field has to be the same for all types.
+func (r *reference) mustBeNull(objects []string, sets []ast.SelectionSet, sameField bool) bool {
 	count := map[string]int{} // the number of types that a field makes null, by response key
 	for _, object := range objects {
 		isNull := false
@@ -292,7 +293,7 @@ func (r *reference) mustBeNull(objects []string, sets []ast.SelectionSet, byOne 
 			}
 			if typ.NonNull && r.isDenied(object, field.Field) ||
 				passesNull && r.schema.Types[typ.Name()].IsCompositeType() &&
-					r.mustBeNull(r.objects(typ.Name()), field.sets, byOne) {
+					r.mustBeNull(r.possibleTypes(typ.Name()), field.sets, sameField) {
 				isNull = true
 				count[key]++
 			}
@@ -306,5 +307,5 @@ func (r *reference) mustBeNull(objects []string, sets []ast.SelectionSet, byOne 
 			return true
 		}
 	}
-	return !byOne
+	return !sameField
 }

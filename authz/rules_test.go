@@ -32,8 +32,8 @@ func policyOf(t *testing.T, definitions string, config authz.Config) string {
 	return text.String()
 }
 
-// A rule that asks for nothing, that no token can satisfy, or whose arguments don't fit is an error
-// that names the place and the rule.
+// If a rule asks for nothing, no token can satisfy it, or its arguments are wrong, the error names
+// the field and the rule.
 func TestPolicy_wrongRules(t *testing.T) {
 	for _, tt := range []struct{ rule, want string }{
 		{`@hasRole`, `@hasRole asks for nothing: give it an argument`},
@@ -78,7 +78,7 @@ func TestPolicy_wrongRules(t *testing.T) {
 	}
 }
 
-// A list of one may be written without brackets, as everywhere in GraphQL.
+// A list with one item may be written without brackets, as everywhere in GraphQL.
 func TestPolicy_listOfOne(t *testing.T) {
 	schema := `type Query { a: Int @hasRole(anyOf: "admin", allOf: ["editor"])
 		b: Int @hasScope(anyOfAll: "x") c: Int @hasScope(anyOfAll: ["x", "y"]) }`
@@ -152,10 +152,10 @@ func TestPolicy_names(t *testing.T) {
 		{"missing directive", `type Query { a: Int @public }`,
 			authz.Config{Names: map[string]string{"hasRole": "x"}},
 			`authz: Config.Names gives @hasRole the name "x", which is no directive of the schema`},
-		{"another directive of the name", ownDirective +
+		{"another directive with the name of a guard", ownDirective +
 			`type Query { a: Int @hasRole(role: "x") }`, authz.Config{},
 			`authz: the schema's directive @hasRole(role: String!) isn't that of authz.Schema`},
-		{"another directive of the name, as a guard", ownDirective +
+		{"another directive with the name of a guard, in Config.Guards", ownDirective +
 			`type Query { a: Int @hasRole(role: "x") }`, authz.Config{Guards: []string{"hasRole"}},
 			"Query.a  @hasRole(role: \"x\")\n"},
 	} {
@@ -198,8 +198,8 @@ Query.d  @auth  from Config.Default
 	}
 }
 
-// Rules in Config.DryRun deny nothing; Observe gets what they would deny. Other rules of the same
-// field hold.
+// The rules of a type or field in Config.DryRun deny nothing, and Observe gets the fields that they
+// would deny. Rules that the field gets from elsewhere still apply.
 func TestInstall_dryRun(t *testing.T) {
 	s := newTestServer(t, authz.Config{DryRun: []string{"Query.anyRole", "Secret"}})
 	alice := contextOf(nil)
@@ -257,21 +257,21 @@ func TestInstall_allOrNothing(t *testing.T) {
 	}
 }
 
-// A caller with an empty subject owns nothing, and a user without a token has no strong sign-in.
-func TestInstall_oddUsers(t *testing.T) {
+// A user without an ID and a token satisfies no guard other than @auth.
+func TestInstall_emptyUser(t *testing.T) {
 	s := newTestServer(t, authz.Config{})
-	noUser := identity.NewContext(context.Background(), &identity.User{}, nil)
+	emptyUser := identity.NewContext(context.Background(), &identity.User{}, nil)
 	for _, field := range []string{`owned(userId: "")`, `strong`, `recent`, `notImpersonated`,
 		`anyScope`, `claim`, `group`, `organization`} {
-		if got := s.query(noUser, "{ "+field+" }", nil); !strings.Contains(got, `null}}`) {
+		if got := s.query(emptyUser, "{ "+field+" }", nil); !strings.Contains(got, `null}}`) {
 			t.Errorf("%s: got %s, want an error", field, got)
 		}
 	}
 }
 
-// Without Install, guards with arguments fail closed, and Auth checks the caller itself.
+// Without Install, guards other than @auth deny everyone.
 func TestGuard_withoutInstall(t *testing.T) {
-	directives, err := authz.Bind(rootWithRoles{})
+	directives, err := authz.Bind(rootWithGuards{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,8 +286,8 @@ func TestGuard_withoutInstall(t *testing.T) {
 	}
 }
 
-// rootWithRoles is like a DirectiveRoot that gqlgen generates.
-type rootWithRoles struct {
+// rootWithGuards is like a DirectiveRoot that gqlgen generates.
+type rootWithGuards struct {
 	Public  func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 	Auth    func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 	HasRole func(ctx context.Context, obj any, next graphql.Resolver, anyOf []string,

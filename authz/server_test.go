@@ -22,7 +22,8 @@ import (
 
 var now = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
-// A testServer is a gqlgen server of testapi that records the fields that run.
+// A testServer is a gqlgen server of testapi. It records the fields that run, and each Denial that
+// Config.Observe gets.
 type testServer struct {
 	handler *handler.Server
 
@@ -41,8 +42,8 @@ func newTestServer(t testing.TB, config authz.Config) *testServer {
 	schema := testapi.New(directives)
 	s := &testServer{handler: handler.New(schema)}
 	s.handler.AddTransport(transport.POST{})
-	s.handler.SetErrorPresenter(presentReason)
-	config.Present = presentReason
+	s.handler.SetErrorPresenter(presentWithoutLocations)
+	config.Present = presentWithoutLocations
 	config.Now = func() time.Time { return now }
 	config.Observe = func(_ context.Context, denial authz.Denial) {
 		s.mu.Lock()
@@ -62,14 +63,14 @@ func newTestServer(t testing.TB, config authz.Config) *testServer {
 	return s
 }
 
-// presentReason presents an error with its text, and with what a DeniedError tells.
-func presentReason(ctx context.Context, err error) *gqlerror.Error {
+// presentWithoutLocations is gqlgen's default error presenter, but leaves out the locations.
+func presentWithoutLocations(ctx context.Context, err error) *gqlerror.Error {
 	presented := graphql.DefaultErrorPresenter(ctx, err)
 	presented.Locations = nil
 	return presented
 }
 
-// query sends an operation of a caller and returns the response.
+// query sends an operation of the caller in ctx, and returns the response.
 func (s *testServer) query(ctx context.Context, document string, variables map[string]any) string {
 	s.mu.Lock()
 	s.fields, s.denials = nil, nil
@@ -82,14 +83,15 @@ func (s *testServer) query(ctx context.Context, document string, variables map[s
 	return recorder.Body.String()
 }
 
-// ran returns the fields that ran since the last operation, in order.
+// ran returns the fields that ran in the last operation, sorted.
 func (s *testServer) ran() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Sorted(slices.Values(s.fields))
 }
 
-// contextOf returns the context of a request with a verified token. change may change the user.
+// contextOf returns the context of a request with a verified token of the user alice. If change
+// isn't nil, it changes the user.
 func contextOf(change func(*identity.User)) context.Context {
 	user := &identity.User{ID: "alice", Token: &identity.TokenInfo{
 		ACR:     new("silver"),
@@ -142,8 +144,7 @@ func signedIn(ago time.Duration) func(*identity.User) {
 	return func(u *identity.User) { u.Token.Session.AuthenticatedAt = new(now.Add(-ago)) }
 }
 
-// variablesFor returns the variables $t, which is true, and $f, which is false, if a document has
-// them.
+// variablesFor returns the variable that a document uses: $t, which is true, or $f, which is false.
 func variablesFor(document string) map[string]any {
 	switch {
 	case strings.Contains(document, "$t"):
