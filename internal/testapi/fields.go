@@ -12,7 +12,7 @@ var (
 	unguardedFields = filled[UnguardedFields]()
 )
 
-// filled returns a T, a struct of pointers to strings, whose fields all have the value text.
+// filled returns a struct whose fields are pointers to strings, and sets each of them to &text.
 func filled[T any]() *T {
 	var object T
 	for _, field := range reflect.ValueOf(&object).Elem().Fields() {
@@ -37,7 +37,7 @@ func (query) Union(context.Context) (FieldsUnion, error) { return fields, nil }
 
 func (mutation) Change(context.Context) (*Fields, error) { return fields, nil }
 
-// Card returns a card of the caller.
+// Card returns a card whose owner is the caller.
 func (query) Card(ctx context.Context) (*Card, error) {
 	user, err := identity.Require(ctx)
 	if err != nil {

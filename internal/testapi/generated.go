@@ -1372,13 +1372,13 @@ var sources = []*ast.Source{
 	{Name: "schema.graphqls", Input: sourceData("schema.graphqls"), BuiltIn: false},
 	{Name: "fields.graphqls", Input: sourceData("fields.graphqls"), BuiltIn: false},
 	{Name: "../../authz/directives.graphqls", Input: `"""
-Only a caller with one of the roles in anyOf, and with all roles in allOf, may use this: realm roles, or
-roles of one client. Others get the code FORBIDDEN with the reason ROLE_MISSING.
+Only a caller with one of the roles in anyOf, and with all roles in allOf, may use this. Others get the code
+FORBIDDEN with the reason ROLE_MISSING.
 """
 directive @hasRole(
   anyOf: [String!]
   allOf: [String!]
-  "The client ID. Without it, the roles are realm roles."
+  "The ID of the client that the roles belong to. Without it, the roles are realm roles."
   client: String
 ) on FIELD_DEFINITION | OBJECT | INTERFACE | ENUM | INPUT_FIELD_DEFINITION
 
@@ -1398,7 +1398,7 @@ get the code FORBIDDEN with the reason GROUP_MISSING.
 """
 directive @hasGroup(
   anyOf: [String!]!
-  "Whether a member of a group below one of these is admitted too: with it, /staff admits /staff/ops."
+  "Whether members of subgroups are admitted too: if true, /staff admits members of /staff/ops."
   subgroups: Boolean! = false
 ) on FIELD_DEFINITION | OBJECT | INTERFACE | ENUM | INPUT_FIELD_DEFINITION
 
@@ -1423,11 +1423,11 @@ directive @hasClaim(
 ) on FIELD_DEFINITION | OBJECT | INTERFACE | ENUM | INPUT_FIELD_DEFINITION
 
 """
-Only the user whom an argument names by ID may use this field: the argument has to equal the token's sub.
+Only the user whose ID is in an argument may use this field: the ID has to equal the claim sub of the token.
 Others get the code FORBIDDEN with the reason NOT_OWNER.
 """
 directive @owner(
-  "The argument's name, followed by those of fields in it, if it is an input object: input.userId."
+  "The name of the argument or, for a field of an input object, a path such as input.userId."
   arg: String!
   "A realm role whose holders are admitted too."
   orRole: String
@@ -1446,17 +1446,17 @@ with the reason STEP_UP_REQUIRED, and in extensions what RFC 9470 calls acr_valu
 directive @stepUp(
   "The accepted authentication context class references: the token's acr has to be one of them."
   acr: [String!]
-  "How long ago the user may have signed in, in seconds."
+  "The maximum time since the user signed in, in seconds."
   maxAge: Int
 ) on FIELD_DEFINITION | OBJECT | INTERFACE | ENUM | INPUT_FIELD_DEFINITION
 
-"The roles of the realm, or of a client, that rules may name. If a rule names another, the server doesn't start."
+"The roles of the realm, or of a client, that rules may name. If a rule names another role, the server doesn't start."
 directive @roles(realm: [String!], client: String, clientRoles: [String!]) repeatable on SCHEMA
 
-"The scopes that rules may name. If a rule names another, the server doesn't start."
+"The scopes that rules may name. If a rule names another scope, the server doesn't start."
 directive @scopes(names: [String!]!) repeatable on SCHEMA
 
-"The groups that rules may name. If a rule names another, the server doesn't start."
+"The groups that rules may name. If a rule names another group, the server doesn't start."
 directive @groups(paths: [String!]!) repeatable on SCHEMA
 `, BuiltIn: false},
 	{Name: "../../schema/directives.graphqls", Input: `"""

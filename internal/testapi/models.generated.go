@@ -13,17 +13,17 @@ type FieldsUnion interface {
 	IsFieldsUnion()
 }
 
-// The fields of its implementation carry its rules.
+// Its fields carry rules. The fields of its implementation carry no rules.
 type GuardedInterface interface {
 	IsGuardedInterface()
 }
 
-// The fields of its implementation carry its rule.
+// The rule also guards the fields of its implementation.
 type Internal interface {
 	IsInternal()
 }
 
-// Its field audit carries a rule, and its implementations carry others.
+// Its field audit carries a rule. Its implementations carry other rules.
 type Node interface {
 	IsNode()
 }
@@ -32,7 +32,7 @@ type SearchResult interface {
 	IsSearchResult()
 }
 
-// The rules are on the fields of its implementation.
+// Its fields carry no rules. The fields of its implementation carry rules.
 type UnguardedInterface interface {
 	IsUnguardedInterface()
 }
@@ -150,7 +150,7 @@ type NotImpersonatedEntity struct {
 
 func (NotImpersonatedEntity) IsEntity() {}
 
-// An entity of Apollo Federation whose fields carry the rules.
+// An entity of Apollo Federation. The fields carry @public and a rule, not the type.
 type Order struct {
 	ID    string  `json:"id"`
 	Total *string `json:"total,omitempty"`
@@ -192,7 +192,7 @@ type ScopeListsEntity struct {
 
 func (ScopeListsEntity) IsEntity() {}
 
-// Every field carries the type's rule, and so does every field that returns it.
+// The rule guards every field of the type, and every field that returns the type.
 type Secret struct {
 	ID    string  `json:"id"`
 	Title *string `json:"title,omitempty"`

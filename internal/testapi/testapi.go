@@ -1,5 +1,5 @@
-// Package testapi is a GraphQL API that uses every directive of package authz, for tests. gqlgen
-// writes the code from schema.graphqls.
+// Package testapi is a GraphQL API that uses every guard of package authz, for tests. gqlgen
+// generates code from schema.graphqls and fields.graphqls.
 package testapi
 
 import (
@@ -10,8 +10,8 @@ import (
 
 //go:generate go tool gqlgen generate
 
-// New returns the schema with resolvers that return fixed values. directives is the schema's
-// DirectiveRoot.
+// New returns the executable schema. Its resolvers return fixed values. directives has the
+// functions of the schema's directives.
 func New(directives DirectiveRoot) graphql.ExecutableSchema {
 	return NewExecutableSchema(Config{Resolvers: resolver{}, Directives: directives})
 }
@@ -24,6 +24,7 @@ func WithObserver(ctx context.Context, observe func()) context.Context {
 
 type observerKey struct{}
 
+// notifyObserver calls the function of WithObserver, if there is one.
 func notifyObserver(ctx context.Context) {
 	if observe, ok := ctx.Value(observerKey{}).(func()); ok {
 		observe()

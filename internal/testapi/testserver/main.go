@@ -1,5 +1,5 @@
 // Command testserver serves the API of package testapi for a Keycloak realm, with the settings of
-// cloakql. The tests in e2e run it to see the access rules of an application work.
+// cloakql. The tests in e2e use it to check the access rules of an application.
 package main
 
 import (

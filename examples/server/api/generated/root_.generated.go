@@ -587,12 +587,12 @@ calling the field's resolver.
 """
 directive @fromToken on FIELD_DEFINITION
 """
-Only a caller with one of the roles in anyOf, and with all roles in allOf, may use this: realm roles, or
-roles of one client. Others get the code FORBIDDEN with the reason ROLE_MISSING.
+Only a caller with one of the roles in anyOf, and with all roles in allOf, may use this. Others get the code
+FORBIDDEN with the reason ROLE_MISSING.
 """
 directive @hasRole(anyOf: [String!], allOf: [String!],
   """
-  The client ID. Without it, the roles are realm roles.
+  The ID of the client that the roles belong to. Without it, the roles are realm roles.
   """
   client: String
 ) on FIELD_DEFINITION | OBJECT | INTERFACE | ENUM | INPUT_FIELD_DEFINITION
@@ -617,12 +617,12 @@ directive @stepUp(
   acr: [String!]
 
   """
-  How long ago the user may have signed in, in seconds.
+  The maximum time since the user signed in, in seconds.
   """
   maxAge: Int
 ) on FIELD_DEFINITION | OBJECT | INTERFACE | ENUM | INPUT_FIELD_DEFINITION
 """
-The roles of the realm, or of a client, that rules may name. If a rule names another, the server doesn't start.
+The roles of the realm, or of a client, that rules may name. If a rule names another role, the server doesn't start.
 """
 directive @roles(realm: [String!], client: String, clientRoles: [String!]) repeatable on SCHEMA
 """
