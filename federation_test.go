@@ -15,7 +15,7 @@ func entitiesQuery(representations string) string {
 		`) { ... on User { id username email realmRoles token { scope } } } }`
 }
 
-// Without Config.Federation, the schema has nothing of Apollo Federation.
+// Without Config.Federation, the schema has no fields and types of Apollo Federation.
 func TestConfig_Federation_off(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	config := applicationConfig(t, kc, application{})
@@ -43,16 +43,16 @@ func TestConfig_Federation(t *testing.T) {
 				"realm_access": map[string]any{"roles": append([]any{}, roles...)}}}), "Bearer ")
 		return token
 	}
-	const own = `[{__typename: "User", id: "a"}]`
-	const other = `[{__typename: "User", id: "b"}]`
+	const ownUser = `[{__typename: "User", id: "a"}]`
+	const otherUser = `[{__typename: "User", id: "b"}]`
 	for _, tt := range []struct{ token, query, want string }{
-		{"", entitiesQuery(own), `"reason":"TOKEN_MISSING"`},
-		{"x", entitiesQuery(own), `"reason":"TOKEN_MALFORMED"`},
-		{token("a"), entitiesQuery(own), `{"data":{"_entities":[{"id":"a","username":"u"`},
-		{token("a"), entitiesQuery(other), `"extensions":{"code":"FORBIDDEN","reason":"NOT_OWNER"}}],` +
+		{"", entitiesQuery(ownUser), `"reason":"TOKEN_MISSING"`},
+		{"x", entitiesQuery(ownUser), `"reason":"TOKEN_MALFORMED"`},
+		{token("a"), entitiesQuery(ownUser), `{"data":{"_entities":[{"id":"a","username":"u"`},
+		{token("a"), entitiesQuery(otherUser), `"extensions":{"code":"FORBIDDEN","reason":"NOT_OWNER"}}],` +
 			`"data":{"_entities":[null]}}`},
-		{token("a", "other"), entitiesQuery(other), `"reason":"NOT_OWNER"`},
-		{token("a", "directory"), entitiesQuery(other), `{"data":{"_entities":[{"id":"b",` +
+		{token("a", "other"), entitiesQuery(otherUser), `"reason":"NOT_OWNER"`},
+		{token("a", "directory"), entitiesQuery(otherUser), `{"data":{"_entities":[{"id":"b",` +
 			`"username":null,"email":null,"realmRoles":[],"token":null}]}}`},
 		{token("a"), entitiesQuery(`[{__typename: "Note", id: "a"}]`), `"code":"BAD_USER_INPUT"`},
 		{token("a"), entitiesQuery(`[{__typename: "User"}]`), `"code":"BAD_USER_INPUT"`},
@@ -74,7 +74,8 @@ func TestConfig_Federation(t *testing.T) {
 	}
 }
 
-// Config.Federation is for CloakQL's own schema.
+// New returns an error if Config.Federation is set together with Config.Schema, or if
+// Config.FederationRole is set without Config.Federation.
 func TestConfig_Federation_error(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	for want, change := range map[string]func(*cloakql.Config){

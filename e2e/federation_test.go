@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// With FEDERATION=true, the server's schema composes with another subgraph. A gateway that forwards
-// the token resolves fields of User from both subgraphs.
+// With FEDERATION=true, the server's schema can be composed with the schema of another subgraph. A
+// gateway that forwards the token resolves the fields of User from both subgraphs.
 func TestClients_federation(t *testing.T) {
 	t.Parallel()
 	if !hasNode(t) {
