@@ -217,8 +217,8 @@ func TestCompile_incompleteSchema(t *testing.T) {
 	}
 }
 
-// A rule on an input field that is in a dry run denies nothing, and the decision names the field of
-// Query that it would deny.
+// If Config.DryRun lists an input field, the field's rule denies nothing. The decision names the
+// field of Query that the rule would deny.
 func TestDecide_dryRunOfInput(t *testing.T) {
 	rules := loadRules(t, attackSchema, Config{DryRun: []string{"Filter.deleted"}})
 	d := decideDocument(t, rules, "{ find(filter: {deleted: true}) }", nil, callerWithRoles())

@@ -33,7 +33,8 @@ func isBuiltIn(position *ast.Position) bool {
 }
 
 // compileEntities collects the rules of types, which checkEntity applies to representations. If a
-// field of an entity has no rule, and Config.Default is set, _entities gets the default rule.
+// field of an entity has neither a rule nor @public, and Config.Default is set, _entities gets the
+// default rule.
 func (c *compiler) compileEntities() {
 	c.result.typeRules = map[string][]*rule{}
 	for name := range c.types {
@@ -100,7 +101,7 @@ func (d *decision) checkEntity(representation map[string]any, field *ast.Field) 
 }
 
 // resolveEntities runs the resolver of an _entities field with the representations of the entities
-// that the caller may have. Each of the others is null, with an error.
+// that the caller may have. Each denied entity is null, with an error.
 func (d *decision) resolveEntities(ctx context.Context, next graphql.Resolver) (any, error) {
 	fieldCtx := graphql.GetFieldContext(ctx)
 	field := fieldCtx.Field.Field

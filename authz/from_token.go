@@ -218,12 +218,12 @@ func (a *fromTokenAudit) isGuard(name string) bool {
 	return !bound.IsValid() || isBoundGuard(bound)
 }
 
-// isReplaced reports whether a directive is bound to another function than function. Code that
-// package plugin generates binds directives without a field of DirectiveRoot.
-func (a *fromTokenAudit) isReplaced(field string, function any) bool {
+// isReplaced reports whether DirectiveRoot has a field with this name, which isn't set to function.
+// In code that package plugin generates, DirectiveRoot has no field for the directives of Schema.
+func (a *fromTokenAudit) isReplaced(fieldName string, function any) bool {
 	if a.directives.Kind() != reflect.Struct {
 		return false
 	}
-	bound := a.directives.FieldByName(field)
+	bound := a.directives.FieldByName(fieldName)
 	return bound.IsValid() && bound.Pointer() != reflect.ValueOf(function).Pointer()
 }

@@ -67,8 +67,8 @@ func (s fieldShape) want(field string, isDenied bool) (data string, errorPaths, 
 }
 
 // Each guard also applies to a field of an object: nested, in a list, behind an interface or a
-// union, and below a field of a mutation. The resolver of a denied field never runs. If the
-// operation is a mutation, no resolver runs.
+// union, and below a field of a mutation. The resolver of a denied field never runs. In a mutation
+// with a denied field, no resolver runs.
 func TestMatrix_fields(t *testing.T) {
 	s := newTestServer(t, authz.Config{})
 	for _, tt := range guardCases {

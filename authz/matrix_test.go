@@ -13,7 +13,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// A guardCase is a field of Query with a guard, and changes of a user for contextOf.
+// A guardCase has a field of Query with a guard, and functions that change the user of contextOf.
 type guardCase struct {
 	field      string               // with arguments
 	satisfying func(*identity.User) // lets the user satisfy the guard

@@ -289,7 +289,8 @@ func (d *decision) deny(object string, field *ast.Field) error {
 	return err
 }
 
-// coordinate returns the name of a selected field with that of its type, such as Query.notes.
+// coordinate returns the names of a selected field and of the type that it is selected on, such as
+// Query.notes.
 func coordinate(field *ast.Field) string { return objectName(field) + "." + field.Name }
 
 // objectName returns the name of the type that a field is selected on, or "".

@@ -75,7 +75,7 @@ var apiSelections = map[string][]string{
 		"... on Report { Report% }"},
 }
 
-// randomSelections returns random selections on a type of testapi. Each field has another alias.
+// randomSelections returns random selections on a type of testapi. Each field has its own alias.
 func randomSelections(r *rand.Rand, typ string, depth int, aliases *int) string {
 	text := "__typename "
 	for range 1 + r.IntN(4) {

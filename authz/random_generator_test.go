@@ -43,7 +43,7 @@ func (g *generator) rule() string {
 	return ""
 }
 
-// wrap returns a named type, at random in lists and with exclamation marks.
+// wrap returns a named type with random brackets of lists and random exclamation marks.
 func (g *generator) wrap(name string) string {
 	typ := name
 	if g.IntN(2) == 0 {
@@ -121,7 +121,7 @@ func (g *generator) schema() string {
 			}
 		}
 		if extra > 0 {
-			// All types have x, so selections of x on different types may merge.
+			// All object types have x, so that selections of x on different types may merge.
 			fmt.Fprintf(&s, "  x: Int%s\n", g.rule())
 		}
 		for i := range extra {

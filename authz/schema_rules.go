@@ -29,7 +29,7 @@ type schemaRules struct {
 	table         []PolicyField // for Policy
 }
 
-// A fieldInfo is what the decision about a selected field needs.
+// A fieldInfo has what walker.field needs to decide about a selected field.
 type fieldInfo struct {
 	// ruleLists has one list of rules for a field of an object type. For a field of an interface,
 	// it has the lists of all possible types, without duplicates.
@@ -182,8 +182,8 @@ func (c *compiler) compileType(definition *ast.Definition) {
 	}
 }
 
-// forbidGuards records an error for each guard of Schema among directives. place is where they
-// stand: a place where guards have no effect. gqlparser accepts a guard there only if the
+// forbidGuards records an error for each guard of Schema among directives. place describes where
+// the directives stand. Guards have no effect there. gqlparser accepts a guard there only if the
 // application defines the directive itself, with more locations.
 func (c *compiler) forbidGuards(place string, directives ast.DirectiveList) {
 	for _, directive := range directives {
