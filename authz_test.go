@@ -181,8 +181,9 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// A cached response below a guard is that of its token: the second request of a token runs no
-// resolver, and a caller without the role gets an error each time, also after a caller with it.
+// Responses with guarded fields are cached for each token. The second request with a token runs no
+// resolver. A caller without the role gets an error each time, even if a caller with the role sent
+// the query before.
 func TestAuthz_cachedResponses(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)
 	config := testConfig(t, withKeycloak(kc))
@@ -204,16 +205,16 @@ func TestAuthz_cachedResponses(t *testing.T) {
 	const denied = `{"errors":[{"message":"You aren't allowed to use this field",` +
 		`"path":["card","number"],"locations":[{"line":1,"column":16}],"extensions":{"code":"FORBIDDEN","reason":"ROLE_MISSING"}}],` +
 		`"data":{"card":{"owner":"5d35c4eb","number":null}}}`
-	const whole = `{"data":{"card":{"owner":"5d35c4eb","number":"text"}}}`
+	const allowed = `{"data":{"card":{"owner":"5d35c4eb","number":"text"}}}`
 	for _, tt := range []struct {
 		authorization, query, want string
 		resolved                   int // since the start
 	}{
-		{admin, query, whole, 1},
-		{admin, query, whole, 1}, // cached
+		{admin, query, allowed, 1},
+		{admin, query, allowed, 1}, // cached
 		{other, query, denied, 2},
 		{other, query, denied, 3}, // a response with errors isn't cached
-		{admin, query, whole, 3},
+		{admin, query, allowed, 3},
 		{other, "{ card { owner } }", `{"data":{"card":{"owner":"5d35c4eb"}}}`, 4},
 		{other, "{ card { owner } }", `{"data":{"card":{"owner":"5d35c4eb"}}}`, 4},
 	} {
