@@ -58,100 +58,118 @@ func (g *generator) wrap(name string) string {
 	return typ
 }
 
+// A schemaWriter writes the source of a random schema.
+type schemaWriter struct {
+	*generator
+	text strings.Builder
+
+	interfacesOf map[string][]string // the interfaces that an interface implements
+	ownFields    map[string][]string // the fields that an interface adds to those of its interfaces
+	fields       map[string]string   // the arguments and the type of each field of an interface
+}
+
 // schema returns the source of a random schema.
 func (g *generator) schema() string {
-	var s strings.Builder
-	composite := []string{"T0", "T1", "T2", "T3", "I0", "I1", "I2", "U0", "U1"}
-	field := func() string {
-		args := ""
-		if g.IntN(3) == 0 {
-			args = "(f: F, e: E = X, l: [[E!]!])"
-		}
-		if g.IntN(3) == 0 {
-			return args + ": " + g.wrap("Int")
-		}
-		if g.IntN(8) == 0 {
-			return args + ": " + g.wrap("E")
-		}
-		return args + ": " + g.wrap(composite[g.IntN(len(composite))])
-	}
-	// maybeNonNull makes the type of a field non-null, some of the time.
-	maybeNonNull := func(field string) string {
-		if g.IntN(3) == 0 && !strings.HasSuffix(field, "!") {
-			return field + "!"
-		}
-		return field
-	}
-	// ownFields has the names of the fields that an interface adds to those of its interfaces.
-	ownFields, fields := map[string][]string{}, map[string]string{}
-	interfacesOf := map[string][]string{} // of the interfaces
+	w := schemaWriter{generator: g, interfacesOf: map[string][]string{},
+		ownFields: map[string][]string{}, fields: map[string]string{}}
 	if g.IntN(2) == 0 {
-		interfacesOf["I1"] = []string{"I0"}
+		w.interfacesOf["I1"] = []string{"I0"}
 	}
 	if g.IntN(3) == 0 {
-		interfacesOf["I2"] = append([]string{"I1"}, interfacesOf["I1"]...)
+		w.interfacesOf["I2"] = append([]string{"I1"}, w.interfacesOf["I1"]...)
 	}
 	for i := range 3 {
 		name := fmt.Sprint("I", i)
 		for j := range 2 {
-			key := fmt.Sprintf("i%d%d", i, j)
-			ownFields[name] = append(ownFields[name], key)
-			fields[key] = field()
+			field := fmt.Sprintf("i%d%d", i, j)
+			w.ownFields[name] = append(w.ownFields[name], field)
+			w.fields[field] = w.argumentsAndType()
 		}
-	}
-	// write writes a type or an interface. extra is the number of fields that only this type has.
-	write := func(kind, name string, interfaces []string, extra int) {
-		fmt.Fprintf(&s, "%s %s", kind, name)
-		if len(interfaces) > 0 {
-			fmt.Fprint(&s, " implements ", strings.Join(interfaces, " & "))
-		}
-		fmt.Fprint(&s, g.rule(), " {\n")
-		for _, super := range interfaces {
-			for _, key := range ownFields[super] {
-				text := fields[key]
-				if kind == "type" {
-					text = maybeNonNull(text)
-				}
-				fmt.Fprintf(&s, "  %s%s%s\n", key, text, g.rule())
-			}
-		}
-		if kind == "interface" {
-			for _, key := range ownFields[name] {
-				fmt.Fprintf(&s, "  %s%s%s\n", key, fields[key], g.rule())
-			}
-		}
-		if extra > 0 {
-			// All object types have x, so that selections of x on different types may merge.
-			fmt.Fprintf(&s, "  x: Int%s\n", g.rule())
-		}
-		for i := range extra {
-			fmt.Fprintf(&s, "  %s%d%s%s\n", strings.ToLower(name), i, field(), g.rule())
-		}
-		fmt.Fprint(&s, "}\n")
 	}
 	for i := range 3 {
 		name := fmt.Sprint("I", i)
-		write("interface", name, interfacesOf[name], 0)
+		w.write("interface", name, w.interfacesOf[name], 0)
 	}
 	for i := range 4 {
 		var interfaces []string
 		if name := fmt.Sprint("I", i); i < 3 { // each interface has an implementation
-			interfaces = append(append(interfaces, name), interfacesOf[name]...)
+			interfaces = append(append(interfaces, name), w.interfacesOf[name]...)
 		}
 		for j := range 3 {
 			if name := fmt.Sprint("I", j); g.IntN(3) == 0 {
-				interfaces = append(append(interfaces, name), interfacesOf[name]...)
+				interfaces = append(append(interfaces, name), w.interfacesOf[name]...)
 			}
 		}
 		slices.Sort(interfaces)
-		write("type", fmt.Sprint("T", i), slices.Compact(interfaces), 3)
+		w.write("type", fmt.Sprint("T", i), slices.Compact(interfaces), 3)
 	}
-	write("type", "Query", nil, 5)
-	write("type", "Mutation", nil, 4)
-	fmt.Fprintf(&s, "union U0 = T0 | T1\nunion U1 = T%d\nenum E%s { X Y }\n", g.IntN(4), g.rule())
-	fmt.Fprintf(&s, "input F { a: Int%s e: E = Y%s f: F l: [F!]%s }\n", g.rule(), g.rule(),
+	w.write("type", "Query", nil, 5)
+	w.write("type", "Mutation", nil, 4)
+	fmt.Fprintf(&w.text, "union U0 = T0 | T1\nunion U1 = T%d\nenum E%s { X Y }\n", g.IntN(4),
 		g.rule())
-	return s.String()
+	fmt.Fprintf(&w.text, "input F { a: Int%s e: E = Y%s f: F l: [F!]%s }\n", g.rule(), g.rule(),
+		g.rule())
+	return w.text.String()
+}
+
+// write writes a type or an interface. extra is the number of fields that only this type has.
+func (w *schemaWriter) write(kind, name string, interfaces []string, extra int) {
+	fmt.Fprintf(&w.text, "%s %s", kind, name)
+	if len(interfaces) > 0 {
+		fmt.Fprint(&w.text, " implements ", strings.Join(interfaces, " & "))
+	}
+	fmt.Fprint(&w.text, w.rule(), " {\n")
+	for _, super := range interfaces {
+		for _, field := range w.ownFields[super] {
+			source := w.fields[field]
+			if kind == "type" {
+				source = w.maybeNonNull(source)
+			}
+			w.writeField(field, source)
+		}
+	}
+	if kind == "interface" {
+		for _, field := range w.ownFields[name] {
+			w.writeField(field, w.fields[field])
+		}
+	}
+	if extra > 0 {
+		// All object types have x, so that selections of x on different types may merge.
+		w.writeField("x", ": Int")
+	}
+	for i := range extra {
+		w.writeField(fmt.Sprint(strings.ToLower(name), i), w.argumentsAndType())
+	}
+	fmt.Fprint(&w.text, "}\n")
+}
+
+// writeField writes a field with these arguments and this type, and with a random rule.
+func (w *schemaWriter) writeField(name, argumentsAndType string) {
+	fmt.Fprintf(&w.text, "  %s%s%s\n", name, argumentsAndType, w.rule())
+}
+
+// argumentsAndType returns random arguments of a field, and a random type.
+func (w *schemaWriter) argumentsAndType() string {
+	args := ""
+	if w.IntN(3) == 0 {
+		args = "(f: F, e: E = X, l: [[E!]!])"
+	}
+	if w.IntN(3) == 0 {
+		return args + ": " + w.wrap("Int")
+	}
+	if w.IntN(8) == 0 {
+		return args + ": " + w.wrap("E")
+	}
+	composite := []string{"T0", "T1", "T2", "T3", "I0", "I1", "I2", "U0", "U1"}
+	return args + ": " + w.wrap(composite[w.IntN(len(composite))])
+}
+
+// maybeNonNull makes the type of a field non-null, some of the time.
+func (w *schemaWriter) maybeNonNull(field string) string {
+	if w.IntN(3) == 0 && !strings.HasSuffix(field, "!") {
+		return field + "!"
+	}
+	return field
 }
 
 // operation returns a random operation.
