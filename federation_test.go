@@ -91,3 +91,27 @@ func TestConfig_Federation_error(t *testing.T) {
 		}
 	}
 }
+
+// In an application's schema too, a representation that names no entity is the client's mistake.
+// The log has only the line of the request.
+func TestAuthz_representationErrors(t *testing.T) {
+	kc := newFakeKeycloak(t, clientSecret)
+	config := testConfig(t, withKeycloak(kc))
+	config.Schema = guardedSchema
+	s := newTestServer(t, config, nil)
+	name := strings.Repeat("N", 5000)
+	for _, representation := range []string{`{__typename: "` + name + `"}`,
+		`{__typename: "Query"}`, `{__typename: "_Entity"}`, `{__typename: ["Order"]}`, `{}`,
+		`{__typename: null}`, `{__typename: "Order"}`, `{__typename: "Order", id: null}`,
+		`{__typename: "Order", id: {a: "` + name + `"}}`, `{__typename: "Order", id: []}`} {
+		before := len(s.log.String())
+		_, got := s.do(t, testRequest{query: `{ _entities(representations: [` +
+			strings.Repeat(representation+" ", 2) + `]) { __typename } }`})
+		if strings.Count(got, `"code":"BAD_USER_INPUT"`) != 2 || strings.Contains(got, "NNN") {
+			t.Errorf("%.80s: got %.500s, want BAD_USER_INPUT twice", representation, got)
+		}
+		if log := s.log.String()[before:]; len(log) > 400 || strings.Contains(log, "NNN") {
+			t.Errorf("%.80s: the log has %d bytes: %.500s", representation, len(log), log)
+		}
+	}
+}

@@ -238,17 +238,13 @@ func answerStore(ctx context.Context) graphqlhttp.AnswerStore {
 	return nil // not an interface that holds a nil pointer
 }
 
-// A presenter is an apierror.Presenter that applies Config.RewriteDetail, and presents gqlgen's
-// errors about representations of entities as identity.ErrBadInput.
+// A presenter is an apierror.Presenter that applies Config.RewriteDetail.
 type presenter struct {
 	apierror.Presenter
 	config Config
 }
 
 func (p *presenter) Present(ctx context.Context, err error) *gqlerror.Error {
-	if p.config.Federation && isRepresentationError(ctx, err) {
-		err = identity.ErrBadInput
-	}
 	presentedErr := p.Presenter.Present(ctx, err)
 	if detail, ok := presentedErr.Extensions["detail"].(string); ok {
 		presentedErr.Extensions["detail"] = p.config.rewriteDetail(detail)
@@ -277,17 +273,6 @@ func Policy(config Config) (authz.PolicyTable, error) {
 		return nil, err
 	}
 	return authz.Policy(schema.Schema(), config.Authz)
-}
-
-// isRepresentationError reports whether err says that an argument of _entities isn't a
-// representation of an entity. gqlgen has no type for these errors, but all other errors of
-// CloakQL's _entities are in the error table.
-func isRepresentationError(ctx context.Context, err error) bool {
-	field := graphql.GetFieldContext(ctx)
-	return field != nil && field.Field.Field != nil && field.Field.Name == "_entities" &&
-		!slices.ContainsFunc(apierror.Rows(), func(row apierror.Row) bool {
-			return errors.Is(err, row.Err)
-		})
 }
 
 // Handler returns the handler for /graphql, /healthz, /readyz and, if Config.HTTP.Console is set,

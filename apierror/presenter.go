@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -53,6 +54,7 @@ func (p *Presenter) Validate() error { return validateRows(p.orZero().Rows) }
 func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	p = p.orZero()
 	clientErr := &gqlerror.Error{Path: graphql.GetPath(ctx)}
+	wrapped := err
 	// gqlgen wraps a resolver's error to add its location in the document.
 	gqlErr, ok := errors.AsType[*gqlerror.Error](err)
 	if ok {
@@ -70,6 +72,8 @@ func (p *Presenter) Present(ctx context.Context, err error) *gqlerror.Error {
 	case hasInvalidArguments(ctx): // the message of gqlgen's generated code repeats the value
 		err = identity.ErrBadInput
 		clientErr.Path = graphql.GetFieldContext(ctx).Path() // the path of the field
+	case isRepresentationError(ctx, err) || isRepresentationError(ctx, wrapped):
+		err = identity.ErrBadInput
 	}
 	row, ok := p.findRow(ctx, err)
 	if !ok && isRequestError(ctx, gqlErr) {
@@ -271,15 +275,30 @@ func isIntrospectionField(ctx context.Context) bool {
 	if field == nil || field.Field.Field == nil {
 		return false
 	}
-	switch field.Field.Name {
-	case "__schema", "__type":
-		return true
-	case "_service":
-		definition := field.Field.Definition // the plugin's sources are marked as built in
-		return definition != nil && definition.Position != nil &&
-			definition.Position.Src != nil && definition.Position.Src.BuiltIn
+	return field.Field.Name == "__schema" || field.Field.Name == "__type" ||
+		isFederationField(field, "_service")
+}
+
+// isFederationField reports whether field has this name, and gqlgen's federation plugin added it.
+func isFederationField(field *graphql.FieldContext, name string) bool {
+	definition := field.Field.Definition // the plugin's sources are marked as built in
+	return field.Field.Name == name && definition != nil && definition.Position != nil &&
+		definition.Position.Src != nil && definition.Position.Src.BuiltIn
+}
+
+// representationErrorPattern matches the errors about representations in the code that gqlgen's
+// federation plugin generates. It has no type for them.
+var representationErrorPattern = regexp.MustCompile(`^(unknown type: |__typename must be |` +
+	`finding resolver for Entity |unmarshalling param |Field \w+ undefined in schema\.$)`)
+
+// isRepresentationError reports whether err says that an argument of _entities doesn't represent an
+// entity. The errors of the application's resolvers begin otherwise.
+func isRepresentationError(ctx context.Context, err error) bool {
+	field := graphql.GetFieldContext(ctx)
+	if field == nil || field.Field.Field == nil || !isFederationField(field, "_entities") {
+		return false
 	}
-	return false
+	return representationErrorPattern.MatchString(err.Error())
 }
 
 // hasInvalidArguments reports whether the field failed because its arguments couldn't be decoded.

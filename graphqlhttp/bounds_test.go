@@ -3,11 +3,14 @@ package graphqlhttp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"unicode/utf8"
 
@@ -16,6 +19,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"github.com/cloakql/cloakql/apierror"
 	"github.com/cloakql/cloakql/internal/language"
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
@@ -303,6 +307,45 @@ func TestFieldErrors_max(t *testing.T) {
 				last.Message, want)
 		}
 	}
+}
+
+// TestFieldErrors_presented checks that errors beyond the first 100 aren't presented, because that
+// costs time and may write a log line for each. Errors may be concurrent.
+func TestFieldErrors_presented(t *testing.T) {
+	e := resolvers()
+	e["leaf"] = func(ctx context.Context, _ map[string]any) (any, error) {
+		var wg sync.WaitGroup
+		for range 1000 {
+			wg.Go(func() { graphql.AddError(ctx, errors.New("failed")) })
+		}
+		wg.Wait()
+		return nil, nil
+	}
+	presenter := &countingErrors{Errors: &apierror.Presenter{
+		Rows: []apierror.Row{{Err: errors.ErrUnsupported, Code: "X", Message: "x"}}}}
+	res := sendWith(t, Config{Errors: presenter}, e, postQuery("{ leaf }"))
+	if n := presenter.count.Load(); n != 100 {
+		t.Errorf("%d errors were presented, want 100", n)
+	}
+	var content struct{ Errors []struct{ Message string } }
+	if err := json.Unmarshal(res.Body.Bytes(), &content); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(content.Errors); got != 101 || content.Errors[99].Message != "Internal error" ||
+		content.Errors[100].Message != "Errors beyond the first 100 are left out: 900 more" {
+		t.Errorf("got %d errors and %s", got, res.Body)
+	}
+}
+
+// countingErrors counts the errors that it presents.
+type countingErrors struct {
+	Errors
+	count atomic.Int32
+}
+
+func (e *countingErrors) Present(ctx context.Context, err error) *gqlerror.Error {
+	e.count.Add(1)
+	return e.Errors.Present(ctx, err)
 }
 
 // TestFieldErrors_truncated checks that messages and locations of field errors are bounded, in a

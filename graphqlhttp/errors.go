@@ -1,6 +1,8 @@
 package graphqlhttp
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -63,15 +65,28 @@ func distinctCodes(errs gqlerror.List) []string {
 	return codes
 }
 
+// leftOut stands for each error that boundFieldErrors leaves out.
+var leftOut = &gqlerror.Error{Err: errors.New("graphqlhttp: too many errors")}
+
+// presentFieldError is gqlgen's error presenter. The first errors of an operation get the server's
+// presenter. The others are left out of the response: presenting and logging each of them would
+// cost more than a field that succeeds.
+func (t *httpTransport) presentFieldError(ctx context.Context, err error) *gqlerror.Error {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok && r.fieldErrors.Add(1) > maxFieldErrors {
+		return leftOut
+	}
+	return t.Errors.Present(ctx, err)
+}
+
 // boundFieldErrors bounds the number and the messages of the errors of an operation that ran. A
 // list can have an error for each item.
 func boundFieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.List {
 	clientErrs := make(gqlerror.List, 0, min(len(errs), maxFieldErrors+1))
+	more := 0
 	for _, err := range errs {
-		if len(clientErrs) == maxFieldErrors {
-			message := fmt.Sprintf("Errors beyond the first %d are left out: %d more",
-				maxFieldErrors, len(errs)-maxFieldErrors)
-			return append(clientErrs, apierror.New(apierror.CodeErrorsLeftOut, "", message))
+		if len(clientErrs) == maxFieldErrors || err != nil && err.Err == leftOut.Err {
+			more++
+			continue
 		}
 		if err == nil { // the server's presenter returned nil
 			err = apierror.New(apierror.CodeInternalServerError, "", messageInternal)
@@ -83,6 +98,11 @@ func boundFieldErrors(errs gqlerror.List, locator *language.Locator) gqlerror.Li
 			err = &errCopy
 		}
 		clientErrs = append(clientErrs, err)
+	}
+	if more > 0 {
+		message := fmt.Sprintf("Errors beyond the first %d are left out: %d more", maxFieldErrors,
+			more)
+		clientErrs = append(clientErrs, apierror.New(apierror.CodeErrorsLeftOut, "", message))
 	}
 	return clientErrs
 }

@@ -124,7 +124,7 @@ func Install(server *handler.Server, config Config) error {
 }
 
 func (t *httpTransport) install(server *handler.Server) {
-	server.SetErrorPresenter(t.Errors.Present)
+	server.SetErrorPresenter(t.presentFieldError)
 	server.SetRecoverFunc(t.Errors.Recover)
 	server.SetDisableSuggestion(!t.Introspection)
 	if t.Introspection {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -58,7 +59,7 @@ func (*httpTransport) Supports(*http.Request) bool { return true }
 func (t *httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	start := time.Now()
 	outcome := Outcome{RequestID: rand.Text()}
-	ctx := context.WithValue(r.Context(), requestIDKey{}, outcome.RequestID)
+	ctx := context.WithValue(r.Context(), requestKey{}, &request{id: outcome.RequestID})
 	response := t.respond(ctx, w, r, exec, &outcome)
 	w.Header().Set("X-Request-Id", outcome.RequestID)
 	response.write(w, r.Method)
@@ -148,11 +149,19 @@ func panicError(ctx context.Context, exec graphql.GraphExecutor, value any) *gql
 	return apierror.New(apierror.CodeInternalServerError, "", messageInternal)
 }
 
-type requestIDKey struct{}
+type requestKey struct{}
+
+// A request is what the hooks of an operation know of its request.
+type request struct {
+	id          string
+	fieldErrors atomic.Int32 // how many errors its fields have
+}
 
 // RequestID returns the id of the request that ctx belongs to, or "" if there is none. The id has
 // 26 characters, and is sent in the response header X-Request-Id.
 func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		return r.id
+	}
+	return ""
 }
