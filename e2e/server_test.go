@@ -132,6 +132,7 @@ type result struct {
 		Path       []any
 		Extensions struct {
 			Code, Reason, Detail string
+			ACRValues            []string
 		}
 	}
 	body string
