@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// stepUpRedirectURI is where Keycloak's login page returns to. Nothing needs to listen there.
+// stepUpRedirectURI is the address to which Keycloak's login page redirects the browser. No server
+// needs to listen there.
 const stepUpRedirectURI = "http://app.invalid/callback"
 
 // stepUpRealm returns a realm whose browser flow has two levels of authentication: silver, a
@@ -59,7 +60,7 @@ func stepUpRealm(users ...object) object {
 	}
 }
 
-// A loginPage is a browser on Keycloak's login page, without JavaScript.
+// A loginPage uses Keycloak's login page as a browser without JavaScript does.
 type loginPage struct {
 	t       *testing.T
 	realm   realm
@@ -68,7 +69,8 @@ type loginPage struct {
 
 var formActionPattern = regexp.MustCompile(`<form[^>]* action="([^"]*)"`)
 
-// open requests an authorization code, and returns the form's address, or the code.
+// open requests an authorization code with this acr value. It returns the address of the login form
+// or, if Keycloak shows no form, the code.
 func (p *loginPage) open(acr string) (action, code string) {
 	p.t.Helper()
 	query := url.Values{"client_id": {"local-api"}, "response_type": {"code"},
@@ -80,7 +82,8 @@ func (p *loginPage) open(acr string) (action, code string) {
 		"/protocol/openid-connect/auth?"+query.Encode(), "")
 }
 
-// submit submits a form, and returns the next form's address, or the code.
+// submit submits a login form. It returns the address of the next form or, after the last form, the
+// code.
 func (p *loginPage) submit(action string, form url.Values) (next, code string) {
 	p.t.Helper()
 	if action == "" {
@@ -89,6 +92,8 @@ func (p *loginPage) submit(action string, form url.Values) (next, code string) {
 	return p.send(http.MethodPost, action, form.Encode())
 }
 
+// send sends a request and follows Keycloak's redirects. It returns the address of the login form
+// or, if Keycloak redirects to stepUpRedirectURI, the code.
 func (p *loginPage) send(method, address, body string) (action, code string) {
 	p.t.Helper()
 	request, err := http.NewRequest(method, address, strings.NewReader(body))
@@ -147,8 +152,9 @@ func (p *loginPage) accessToken(code string) string {
 	return token.AccessToken
 }
 
-// The challenge of @stepUp names the level to ask Keycloak for. After the user has confirmed it,
-// the new token passes. A sign-in on the login page says when it was.
+// The error of @stepUp names the level to request from Keycloak. If the user signs in with this
+// level, the new token satisfies the rule. After a sign-in on the login page, the token also
+// contains the time of the sign-in, for @stepUp(maxAge:).
 func TestRules_stepUp(t *testing.T) {
 	t.Parallel()
 	const secret = "a-secret-of-20-bytes"
@@ -161,11 +167,11 @@ func TestRules_stepUp(t *testing.T) {
 	_, code := page.submit(form, url.Values{"username": {"alice"}, "password": {"secret"}})
 	token := page.accessToken(code)
 	wantCode(t, "silver, recent", s.query(t, token, "{ recent }", nil), "")
-	challenge := s.query(t, token, "{ strong }", nil)
-	wantCode(t, "silver, strong", challenge, "UNAUTHENTICATED/STEP_UP_REQUIRED")
-	levels := challenge.Errors[0].Extensions.ACRValues
+	denied := s.query(t, token, "{ strong }", nil)
+	wantCode(t, "silver, strong", denied, "UNAUTHENTICATED/STEP_UP_REQUIRED")
+	levels := denied.Errors[0].Extensions.ACRValues
 	if !slices.Equal(levels, []string{"gold"}) {
-		t.Fatalf("the challenge has the levels %q, want gold", levels)
+		t.Fatalf("the error has the levels %q, want gold", levels)
 	}
 
 	form, code = page.open(levels[0]) // the same browser: Keycloak asks only for the code
