@@ -35,8 +35,9 @@ type Config struct {
 	AllOrNothing bool
 
 	// DryRun lists types and fields, such as Note and Query.notes. The rules that they carry, other
-	// than @auth, deny nothing: Observe gets the fields that they would deny. Use DryRun to add a
-	// rule to an API that has clients, and keep @auth beside the rule meanwhile.
+	// than @auth, deny nothing: Observe gets the fields that they would deny. Use DryRun to try
+	// a rule on an API that has clients. Until the name is removed from DryRun, keep @auth on the
+	// field too: a dry run doesn't affect @auth.
 	DryRun []string
 
 	// Explain adds the arguments of the rule that denies a field to the error, in
@@ -61,13 +62,13 @@ type Denial struct {
 	Operation string   // the operation's name, or ""
 	Subject   string   // the caller's ID, or "" without a valid token
 	Fields    []string // the denied fields, such as Query.notes, sorted; at most 50
-	DryRun    []string // the fields that only the dry run admits, sorted; at most 50
+	DryRun    []string // the fields that would be denied without DryRun, sorted; at most 50
 }
 
 // Install makes a gqlgen server apply the access rules of its schema: it decides which fields the
 // caller may have before any resolver runs. It returns an error if the schema fails the audit (see
-// Audit), if a rule is wrong, or if a field of config is. Call it once per server. schema must be
-// the one that the server was made with.
+// Audit), or if a rule or a field of config is invalid. Call it once per server. schema must be the
+// one that the server was made with.
 //
 // keycloak.Middleware has to put the caller into the context of requests. Without a caller, every
 // rule denies.
@@ -218,8 +219,8 @@ func (e *enforcer) observe(ctx context.Context, d *decision) {
 
 type decisionKey struct{}
 
-// isDecided reports whether Install decides about the operation that ctx belongs to. A resolver may
-// hand its context to another GraphQL server, so the decision must be about the same operation.
+// isDecided reports whether ctx has a decision about its own operation. It has one about another
+// operation if a resolver passes its context to another GraphQL server.
 func isDecided(ctx context.Context) bool {
 	d, ok := ctx.Value(decisionKey{}).(*decision)
 	return ok && graphql.HasOperationContext(ctx) && graphql.GetOperationContext(ctx) == d.opCtx

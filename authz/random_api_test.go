@@ -96,9 +96,9 @@ func randomSelections(r *rand.Rand, typ string, depth int, aliases *int) string 
 	return text
 }
 
-// expectedFields adds to ran the aliases of the fields that should run for a user. b is the value
-// of the variable $b. The result reports whether the object becomes null.
-func expectedFields(ran *[]string, object string, set ast.SelectionSet, b bool,
+// expectedFields appends to want the aliases of the fields that should run for a user. b is the
+// value of the variable $b. The result reports whether the object becomes null.
+func expectedFields(want *[]string, object string, set ast.SelectionSet, b bool,
 	user *identity.User) (isNull bool) {
 	for _, selection := range set {
 		switch selection := selection.(type) {
@@ -112,7 +112,7 @@ func expectedFields(ran *[]string, object string, set ast.SelectionSet, b bool,
 				"Internal":     object == "Report",
 				"SearchResult": true}
 			if applies[selection.TypeCondition] {
-				isNull = expectedFields(ran, object, selection.SelectionSet, b, user) || isNull
+				isNull = expectedFields(want, object, selection.SelectionSet, b, user) || isNull
 			}
 		case *ast.Field:
 			if selection.Name == "__typename" {
@@ -124,10 +124,10 @@ func expectedFields(ran *[]string, object string, set ast.SelectionSet, b bool,
 				isNull = isNull || nonNull
 				continue
 			}
-			*ran = append(*ran, selection.Alias)
+			*want = append(*want, selection.Alias)
 			for _, inner := range apiObjects[selection.Name] {
 				// A null doesn't propagate further, because the fields in apiObjects are nullable.
-				expectedFields(ran, inner, selection.SelectionSet, b, user)
+				expectedFields(want, inner, selection.SelectionSet, b, user)
 			}
 		}
 	}

@@ -49,7 +49,7 @@ func runNode[Line any](t *testing.T, script string, args ...string) (lines []Lin
 	if err != nil {
 		t.Fatalf("node %s: %v\n%s%s", script, err, out, &stderr)
 	}
-	if stderr.Len() > 0 { // measurements
+	if stderr.Len() > 0 { // scripts write measurements there
 		t.Logf("%s logged:\n%s", script, &stderr)
 	}
 	for text := range bytes.Lines(out) {

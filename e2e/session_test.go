@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// A user can sign in, query me, refresh and sign out. After that, refreshing fails.
+// A user can sign in, use the query me, refresh and sign out. After that, refreshing fails.
 func TestSession(t *testing.T) {
 	t.Parallel()
 	user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
@@ -86,7 +86,7 @@ func TestRefresh_reuseWithoutGrace(t *testing.T) {
 	user, _ := realm{sharedKeycloak, "local"}.newUser(t, nil)
 	s := serve(t, sharedKeycloak, "REFRESH_GRACE=0")
 	first := s.mustLogin(t, user, "secret")
-	// Within a second, Keycloak can mistake an older token for the newest.
+	// Keycloak can mistake an older token for the newest if both were issued in the same second.
 	time.Sleep(2 * time.Second)
 	second, response := s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh", response, "")
@@ -114,7 +114,7 @@ func TestRefresh_reuseWithGrace(t *testing.T) {
 	}
 	s = serve(t, sharedKeycloak, "REFRESH_GRACE=1s")
 	first = s.mustLogin(t, user, "secret")
-	// Within a second, Keycloak can mistake an older token for the newest.
+	// Keycloak can mistake an older token for the newest if both were issued in the same second.
 	time.Sleep(2 * time.Second)
 	_, response = s.refresh(t, first.RefreshToken)
 	wantCode(t, "refresh", response, "")
@@ -176,7 +176,7 @@ func TestMe_rolesInOtherClients(t *testing.T) {
 			otherClientToken("buyer"), "UNAUTHENTICATED/TOKEN_NOT_ACCEPTED"},
 		{"other client, user with a role of local-api, authorized party",
 			r.serve(t, "KEYCLOAK_AUTHORIZED_PARTIES=other-web"), otherClientToken("buyer"), ""},
-		{"local-api, other authorized parties", restrictedServer,
+		{"local-api, although only yet-another is an authorized party", restrictedServer,
 			restrictedServer.mustLogin(t, "billed", "secret").AccessToken, ""},
 		{"local-api, with an audience", r.serve(t, "KEYCLOAK_AUDIENCE=local-api"),
 			defaultServer.mustLogin(t, "billed",
@@ -213,7 +213,8 @@ func TestRefresh_stolenToken(t *testing.T) {
 		}
 		wantCode(t, "refresh from "+address, response, want)
 		got, _ := decodeTokens(t, "refresh", response)
-		// Within a second, Keycloak can mistake an older token for the newest.
+		// Keycloak can mistake an older token for the newest if both were issued in the same
+		// second.
 		time.Sleep(2 * time.Second)
 		return got
 	}
@@ -341,8 +342,8 @@ type gate struct {
 	heldCalls atomic.Int32  // the calls that were held back
 	arrivals  chan struct{} // receives a value for each call that is held back
 
-	mu     sync.Mutex    // guards opened
-	opened chan struct{} // closed when the gate opens; nil while it is open
+	mu       sync.Mutex    // guards released
+	released chan struct{} // nil while the gate is open; otherwise a channel that open closes
 }
 
 // newGate starts an open gate in front of the Keycloak at target.
@@ -358,15 +359,15 @@ func newGate(t *testing.T, target string) *gate {
 	}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.mu.Lock()
-		opened := g.opened
+		released := g.released
 		g.mu.Unlock()
 		if strings.HasSuffix(r.URL.Path, "/token") {
 			g.calls.Add(1)
 		}
-		if opened != nil && strings.HasSuffix(r.URL.Path, "/token") {
+		if released != nil && strings.HasSuffix(r.URL.Path, "/token") {
 			g.heldCalls.Add(1)
 			g.arrivals <- struct{}{}
-			<-opened
+			<-released
 		}
 		proxy.ServeHTTP(w, r)
 	}))
@@ -379,15 +380,15 @@ func newGate(t *testing.T, target string) *gate {
 func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.opened = make(chan struct{})
+	g.released = make(chan struct{})
 }
 
 // open lets all calls pass.
 func (g *gate) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	close(g.opened)
-	g.opened = nil
+	close(g.released)
+	g.released = nil
 }
 
 // waitForCall waits until a call is held back.

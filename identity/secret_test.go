@@ -44,7 +44,7 @@ func TestLeaks(t *testing.T) {
 	}
 }
 
-// secretHolders returns values that contain a Secret with the canary, by a description.
+// secretHolders returns values that contain a Secret with the canary. The key describes the value.
 func secretHolders() map[string]any {
 	type exportedField struct{ Password Secret }
 	type pointerField struct{ Password *Secret }

@@ -67,16 +67,17 @@ func TestUnknownNames_commonNames(t *testing.T) {
 	if len(names) < 300 {
 		t.Fatalf("commonNames has %d names, want at least 300", len(names))
 	}
-	process := map[string]string{}
+	environment := map[string]string{}
 	for _, name := range names {
-		process[name] = "x"
+		environment[name] = "x"
 	}
-	if warnings := unknownNames(process, nil); len(warnings) != 0 {
+	if warnings := unknownNames(environment, nil); len(warnings) != 0 {
 		t.Errorf("got the warnings\n%s\nwant none", strings.Join(warnings, "\n"))
 	}
 }
 
-// suggestSetting recognizes common mistakes and single typos, and suggests nothing for a setting.
+// suggestSetting recognizes common mistakes and single typos. It returns "" for a name that already
+// is a setting.
 func TestSuggestSetting(t *testing.T) {
 	for name, want := range map[string]string{
 		"TRUSTED_DOCUMENT": "TRUSTED_DOCUMENTS", "LOGIN_ACOUNT_LIMIT": "LOGIN_ACCOUNT_LIMIT",

@@ -22,9 +22,9 @@ const carolJSON = `{"username": "Carol", "email": "Carol@Example.com", "firstNam
 const anyAttributeProfile = `{"attributes": [{"name": "username"}, {"name": "email"}, {"name": ` +
 	`"firstName"}, {"name": "lastName"}], "unmanagedAttributePolicy": "ENABLED"}`
 
-// startStaff starts a server whose realm shop has the group staff, and mappers for groups and for
-// the attribute shoe.
-func startStaff(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
+// startShopWithGroup starts a server whose realm shop has the group staff, and mappers for groups
+// and for the attribute shoe.
+func startShopWithGroup(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
 	t.Helper()
 	kc, realm := startShopWith(t, object{
 		"groups": []object{{"name": "staff"}},
@@ -44,7 +44,7 @@ func startStaff(t *testing.T) (*keycloaktest.Server, *keycloaktest.Realm) {
 // AddUser adds a user who can sign in with the username or the email address, in upper or lower
 // case.
 func TestRealm_AddUser(t *testing.T) {
-	_, realm := startStaff(t)
+	_, realm := startShopWithGroup(t)
 	addedUser, err := realm.AddUser([]byte(carolJSON))
 	must(t, err)
 	for _, name := range []string{"carol", "CAROL", "carol@example.com"} {
@@ -76,7 +76,7 @@ func TestRealm_AddUser(t *testing.T) {
 
 // The password grant rejects a temporary password, because the user must change it first.
 func TestRealm_AddUser_temporaryPassword(t *testing.T) {
-	_, realm := startStaff(t)
+	_, realm := startShopWithGroup(t)
 	_, err := realm.AddUser(
 		[]byte(strings.Replace(carolJSON, `"carol-password"`, `"carol-password", "temporary": true`,
 			1)))
@@ -87,7 +87,7 @@ func TestRealm_AddUser_temporaryPassword(t *testing.T) {
 
 // AddUser returns an error for an invalid user, and adds nothing.
 func TestRealm_AddUser_invalid(t *testing.T) {
-	_, realm := startStaff(t)
+	_, realm := startShopWithGroup(t)
 	alice := mustFindUser(t, realm, "alice")
 	for document, want := range map[string]string{
 		`{"username": "ALICE"}`: "another user has this name",
@@ -114,7 +114,7 @@ func TestRealm_AddUser_invalid(t *testing.T) {
 // Update changes only the fields in the patch. If the patch has attributes, they replace all
 // attributes of the user.
 func TestUser_Update(t *testing.T) {
-	_, realm := startStaff(t)
+	_, realm := startShopWithGroup(t)
 	carolUser, err := realm.AddUser([]byte(carolJSON))
 	must(t, err)
 	update := func(patch string) { t.Helper(); must(t, carolUser.Update([]byte(patch))) }
@@ -135,7 +135,7 @@ func TestUser_Update(t *testing.T) {
 		t.Errorf("claims are %v, want the new names and shoe, and the same sub", claims)
 	}
 	if realm.User("carol") != nil || realm.User("caro") == nil {
-		t.Error("User finds the old name or not the new name, want only the new name")
+		t.Error("User finds the old name, or doesn't find the new one; want only the new one found")
 	}
 	update(`{"attributes": {"hat": ["57"]}}`) // replaces all attributes
 	if claims := refreshedClaims(); claims["shoe"] != nil ||
@@ -158,7 +158,7 @@ func TestUser_Update(t *testing.T) {
 
 // Update returns an error for an invalid patch, and changes nothing.
 func TestUser_Update_invalid(t *testing.T) {
-	_, realm := startStaff(t)
+	_, realm := startShopWithGroup(t)
 	addedUser, err := realm.AddUser(
 		[]byte(strings.Replace(carolJSON, `"enabled"`, `"attributes": {"shoe": ["38"]}, "enabled"`,
 			1)))
@@ -249,7 +249,8 @@ func TestUser_Delete(t *testing.T) {
 	refresh(t, realm, tokens.RefreshToken).wantOAuthError(t, 400, "Session not active")
 }
 
-// User finds a service account by its username. SignIn returns an error for a service account.
+// Realm.User returns a service account by its username. SignIn returns an error for a service
+// account.
 func TestRealm_User_serviceAccount(t *testing.T) {
 	t.Parallel()
 	kc := keycloaktest.New(t,

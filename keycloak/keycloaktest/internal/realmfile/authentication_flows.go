@@ -71,8 +71,9 @@ const (
 )
 
 // An AuthLevel is a level of authentication (conditional-level-of-authentication) in the browser
-// flow. The flow must have the shape of Keycloak's documentation: after the cookie, each level is a
-// conditional subflow with one form, and the first form asks for the username and the password.
+// flow. The flow must be built as Keycloak's documentation of step-up authentication shows: after
+// the cookie, each level is a conditional subflow with one form, and the first form asks for the
+// username and the password.
 type AuthLevel struct {
 	Level  int
 	MaxAge int    // in seconds: for how long single sign-on keeps the level
@@ -229,11 +230,11 @@ func unsupportedFlows(realm *Realm) []UnsupportedSetting {
 		case levels != nil && binding.use == UseLogin:
 			realm.AuthLevels = levels
 		case binding.use == UseLogin && strings.Contains(description, LevelCondition):
-			add("%s is not supported: it does %q, and the fake Keycloak does levels of "+
-				"authentication as in Keycloak's documentation, in increasing order: %q", alias,
-				description, exampleLevels)
+			add("%s is not supported: its steps are %q; the fake Keycloak supports only "+
+				"increasing levels of authentication as in Keycloak's documentation, for "+
+				"example %q", alias, description, exampleLevels)
 		case !slices.Contains(binding.supported, description):
-			add("%s is not supported: it does %q, and the fake Keycloak does %q", alias,
+			add("%s is not supported: its steps are %q; the fake Keycloak supports %q", alias,
 				description, binding.supported[0])
 		}
 	}
@@ -286,7 +287,7 @@ func (d *flowDescriber) describe(alias string) string {
 	})
 	var steps []string
 	for _, e := range executions {
-		if e.Requirement == "DISABLED" || d.hasNoEffect(e) {
+		if e.Requirement == "DISABLED" || d.skips(e) {
 			continue
 		}
 		step := e.Authenticator
@@ -301,7 +302,8 @@ func (d *flowDescriber) describe(alias string) string {
 			}
 			step = "(" + subflow + ")"
 		}
-		// Releases before 8 have OPTIONAL: only for users who have configured the authenticator.
+		// Before release 8, OPTIONAL meant that the execution applies only to users who have
+		// configured the authenticator.
 		if e.Requirement == "OPTIONAL" {
 			e.Requirement, step = "CONDITIONAL",
 				"(REQUIRED conditional-user-configured, REQUIRED "+step+")"
@@ -311,9 +313,9 @@ func (d *flowDescriber) describe(alias string) string {
 	return strings.Join(steps, ", ")
 }
 
-// hasNoEffect reports whether an execution has no effect for users who have no credentials other
-// than a password and one-time codes.
-func (d *flowDescriber) hasNoEffect(e Execution) bool {
+// skips reports whether users whose only credentials are a password and one-time codes skip an
+// execution.
+func (d *flowDescriber) skips(e Execution) bool {
 	setting := func(name string) string { return d.setting(e, name) }
 	switch e.Authenticator {
 	case "organization":
