@@ -76,8 +76,8 @@ func (c *compiler) unguardedEntityFields() []string {
 	return fields
 }
 
-// checkEntities returns an error if the caller may not have the entity of a representation in the
-// arguments of an _entities field.
+// checkEntities checks the representations in the arguments of an _entities field. It returns an
+// error if the caller may not have one of the entities.
 func (w *walker) checkEntities(field *ast.Field) error {
 	value := field.ArgumentMap(w.vars)["representations"]
 	representations, ok := value.([]any)

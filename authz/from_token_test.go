@@ -72,8 +72,8 @@ func auditFromToken[R any](t *testing.T, definitions string) string {
 	return err.Error()
 }
 
-// The error of AuditFromToken names each type below a field with @fromToken that has resolvers, and
-// each directive that may have a function of the application.
+// For each field with @fromToken, the error of AuditFromToken names the types below the field that
+// have resolvers, and the directives that the application may implement.
 func TestAuditFromToken(t *testing.T) {
 	const prefix = "authz: Query.a carries @fromToken, but "
 	resolverProblem := func(name string) string {

@@ -126,9 +126,9 @@ func TestPersistedQuery_invalid(t *testing.T) {
 	}
 }
 
-// TestPersistedQuery_onlyValid checks that only valid documents are stored (gqlgen's extension
-// stores all), and that a stored mutation can't be run by GET.
-func TestPersistedQuery_onlyValid(t *testing.T) {
+// TestPersistedQuery_stored checks that a document is stored only if its request is valid (gqlgen's
+// extension stores all), and that a stored mutation can't be run by GET.
+func TestPersistedQuery_stored(t *testing.T) {
 	for query, wantStored := range map[string]bool{
 		"{ leaf }": true, "mutation { change }": true, "{ fails }": true,
 		"query Q($s: String!) { need(s: $s) }": false,
@@ -167,7 +167,7 @@ func TestPersistedQuery_onlyValid(t *testing.T) {
 // TestPersistedQuery_mutationWithValues checks that a mutation with a string or number isn't
 // stored. Otherwise, a client could guess another user's password without a login: it would send
 // only the hash of a login mutation with the guess, and the response would show whether this
-// mutation is stored. Values in queries, and enum values, don't matter.
+// mutation is stored. Enum values don't matter, nor do values in a document without a mutation.
 func TestPersistedQuery_mutationWithValues(t *testing.T) {
 	for query, wantStored := range map[string]bool{
 		`mutation { login(username: "alice", password: "hush") { text } }`:             false,

@@ -283,14 +283,14 @@ func TestKeySet_logsUnusableKeysOnce(t *testing.T) {
 		time.Sleep(time.Hour)
 		log := k.log.String()
 		for text, want := range map[string]int{"key skipped": 3, "kid=weak": 1, "too weak": 1,
-			"kid=private": 1, "for everyone to read": 1, `kid=""`: 1, "enc": 0, "secret-half": 0} {
+			"kid=private": 1, "must not be published": 1, `kid=""`: 1, "enc": 0, "secret-half": 0} {
 			if got := strings.Count(log, text); got != want {
 				t.Errorf("the log contains %q %d times, want %d:\n%s", text, got, want, log)
 			}
 		}
 		_, err := k.verifier.Verify(t.Context(),
 			signingKey{"private", "EdDSA", edKey()}.token(aliceClaims(t)))
-		checkVerifyError(t, err, identity.ErrKeyUnknown, "for everyone to read")
+		checkVerifyError(t, err, identity.ErrKeyUnknown, "must not be published")
 	})
 }
 

@@ -8,7 +8,8 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// BenchmarkLimiter_Login measures Login and done for sign-ins that succeed.
+// BenchmarkLimiter_Login measures Login, and the function that it returns, for sign-ins that
+// succeed.
 func BenchmarkLimiter_Login(b *testing.B) {
 	l := must(New(Config{}))
 	credentials := credentialsFor("alice@example.org")

@@ -184,7 +184,7 @@ func readKey(item strictjson.Value) (Key, *RejectedKey) {
 		return reject("its use is %s; expected \"sig\"", k.use.Quoted())
 	}
 	if k.hasPrivateParams { // anyone who can read the set can sign with it
-		return reject("it is a private key, for everyone to read")
+		return reject("it is a private key, which must not be published")
 	}
 	if k.keyOps != nil { // section 4.3
 		if ops, ok := k.keyOps.Strings(); !ok || !slices.Contains(ops, "verify") {

@@ -34,11 +34,11 @@ func TestReadKeySet(t *testing.T) {
 		}
 	}
 	want := []string{`enc: its use is "enc"; expected "sig"`,
-		"private: it is a private key, for everyone to read", ": it is not a JSON object"}
+		"private: it is a private key, which must not be published", ": it is not a JSON object"}
 	if !slices.Equal(rejected, want) {
 		t.Errorf("rejected keys = %q, want %q", rejected, want)
 	}
-	for kid, want := range map[string]string{"private": "for everyone to read",
+	for kid, want := range map[string]string{"private": "must not be published",
 		"other": `kid "other" is not in the key set`} {
 		if got := set.MissingKeyReason(kid); !strings.Contains(got, want) {
 			t.Errorf("MissingKeyReason(%q) = %q, want %q in it", kid, got, want)

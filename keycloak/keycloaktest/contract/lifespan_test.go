@@ -82,22 +82,22 @@ func addLifespanRows(suite *testSuite, creds []string) {
 			{"offline session lasts for 0 seconds, and idles for longer than by default", object{
 				"offlineSessionMaxLifespanEnabled": true, "offlineSessionMaxLifespan": 0,
 				"offlineSessionIdleTimeout": 9000000}, nil},
-			{"offline client session idles, of the client", nil,
+			{"client offline session idle timeout, set on the client", nil,
 				object{"client.offline.session.idle.timeout": "50"}},
-			{"offline client session idles, of the realm",
+			{"client offline session idle timeout, set on the realm",
 				object{"clientOfflineSessionIdleTimeout": 50}, nil},
-			{"offline client session max, of the client", nil,
+			{"client offline session max lifespan, set on the client", nil,
 				object{"client.offline.session.max.lifespan": "60"}},
-			{"offline client session max, of the realm",
+			{"client offline session max lifespan, set on the realm",
 				object{"clientOfflineSessionMaxLifespan": 60}, nil},
-			{"offline session has a max lifespan, client idles", maxLifespan,
+			{"offline session has a max lifespan, client offline session idle timeout", maxLifespan,
 				object{"client.offline.session.idle.timeout": "50"}},
-			{"offline session has a max lifespan, client max of the realm",
+			{"offline session has a max lifespan, client max lifespan set on the realm",
 				merge(maxLifespan, object{"clientOfflineSessionMaxLifespan": 60}), nil},
-			{"offline session has a max lifespan, client max of both",
+			{"offline session has a max lifespan, client max lifespan set on both",
 				merge(maxLifespan, object{"clientOfflineSessionMaxLifespan": 60}),
 				object{"client.offline.session.max.lifespan": "90"}},
-			{"offline session has a max lifespan, client lasts longer", maxLifespan,
+			{"offline session has a max lifespan, client max lifespan is longer", maxLifespan,
 				object{"client.offline.session.max.lifespan": "9000",
 					"access.token.lifespan": "8000"}},
 			{"offline session has a max lifespan, access token as long", maxLifespan,
@@ -219,7 +219,8 @@ func addLifespanExpiry(suite *testSuite, creds []string) {
 		send func(s *scenario, tokens response, step string)) {
 		suite.add(name, func(s *scenario) {
 			u := s.addUser(r, nil)
-			// Sign in within one second, because Keycloak creates the session after the token.
+			// Sign in at the start of a second of the clock: Keycloak creates the session after the
+			// token, and both must get the same second.
 			s.waitUntil(s.kc.now().Truncate(time.Second).Add(time.Second))
 			done := s.setDeadline(900 * time.Millisecond)
 			tokens := s.login(u, creds...)
@@ -253,7 +254,8 @@ func addLifespanExpiry(suite *testSuite, creds []string) {
 		})
 	addAroundExpiry("the second when a refresh token expires", maxRealm,
 		func(s *scenario, tokens response, step string) {
-			if step != "the second before" { // a refresh would restart the idle timeout
+			// Before its expiry, a refresh would succeed and change the session.
+			if step != "the second before" {
 				s.recordOutcome(step, s.refresh(maxRealm, tokens, creds...))
 			}
 		})
