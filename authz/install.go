@@ -7,6 +7,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/cloakql/cloakql/identity"
@@ -136,7 +137,7 @@ func (e *enforcer) InterceptOperation(ctx context.Context,
 		opCtx.ResolverMiddleware = func(ctx context.Context, next graphql.Resolver) (any, error) {
 			field := graphql.GetFieldContext(ctx)
 			if err := d.deny(field.Object, field.Field.Field); err != nil {
-				return nil, err
+				return nil, d.fieldError(field.Field.Field, err)
 			}
 			if isEntitiesField(field.Field.Definition) {
 				return d.resolveEntities(ctx, func(ctx context.Context) (any, error) {
@@ -159,6 +160,23 @@ func (e *enforcer) InterceptOperation(ctx context.Context,
 		}
 		return response
 	}
+}
+
+// maxErrorsWithPath bounds the errors of an operation for which gqlgen builds a path.
+const maxErrorsWithPath = 100
+
+// fieldError returns the error for a denied field. Beyond the first errors of an operation, the
+// error has no path: a path costs more than resolving a field, and package graphqlhttp sends only
+// the first 100 errors.
+func (d *decision) fieldError(field *ast.Field, err error) error {
+	if d.denials.Add(1) <= maxErrorsWithPath {
+		return err // gqlgen adds the path and the location
+	}
+	fieldErr := &gqlerror.Error{Err: err, Message: err.Error(), Path: ast.Path{}}
+	if position := field.Position; position != nil {
+		fieldErr.Locations = []gqlerror.Location{{Line: position.Line, Column: position.Column}}
+	}
+	return fieldErr
 }
 
 // stop returns the response to an operation of which nothing runs.

@@ -106,3 +106,30 @@ func TestMatrix_fields(t *testing.T) {
 		}
 	}
 }
+
+// If an operation has more than 100 errors, those of further denied fields have no path.
+func TestRules_manyDenials(t *testing.T) {
+	s := newTestServer(t, authz.Config{})
+	var fields strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&fields, "a%d: audit ", i)
+	}
+	got := s.query(contextOf(nil), "{ documents { "+fields.String()+"} }", nil)
+	var response struct{ Errors []struct{ Path []any } }
+	if err := json.Unmarshal([]byte(got), &response); err != nil {
+		t.Fatal(err)
+	}
+	withPath := 0
+	for _, err := range response.Errors {
+		if len(err.Path) == 3 {
+			withPath++
+		}
+	}
+	if len(response.Errors) != 200 || withPath != 100 {
+		t.Errorf("got %d errors, and %d of them have a path; want 200 and 100",
+			len(response.Errors), withPath)
+	}
+	if !slices.Equal(s.ran(), []string{"Query.documents"}) {
+		t.Errorf("%v ran, want only Query.documents", s.ran())
+	}
+}

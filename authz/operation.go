@@ -3,6 +3,7 @@ package authz
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -28,7 +29,8 @@ type decision struct {
 	// if its response is sure to be null.
 	stopped bool
 
-	decided bool // whether decide has returned
+	decided bool         // whether decide has returned
+	denials atomic.Int32 // of fields that deny decided about
 
 	deniedNames nameSet // of the denied fields
 	dryRunNames nameSet // of the fields that only rules of a dry run deny
