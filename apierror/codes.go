@@ -52,6 +52,7 @@ const (
 	ReasonTokenNotAccepted Reason = "TOKEN_NOT_ACCEPTED"
 	ReasonTokenNotYetValid Reason = "TOKEN_NOT_YET_VALID"
 	ReasonTokenExpired     Reason = "TOKEN_EXPIRED"
+	ReasonTokenRevoked     Reason = "TOKEN_REVOKED"
 	ReasonKeyUnknown       Reason = "KEY_UNKNOWN"
 	ReasonTokenSignature   Reason = "TOKEN_SIGNATURE"
 	ReasonStepUpRequired   Reason = "STEP_UP_REQUIRED"

@@ -67,6 +67,8 @@ var contract = []contractRow{
 	{identity.ErrTokenNotYetValid, "UNAUTHENTICATED", "TOKEN_NOT_YET_VALID",
 		"Token isn't valid yet", ""},
 	{identity.ErrTokenExpired, "UNAUTHENTICATED", "TOKEN_EXPIRED", "Token has expired", ""},
+	{identity.ErrTokenRevoked, "UNAUTHENTICATED", "TOKEN_REVOKED",
+		"Your session has ended: sign in again", ""},
 	{identity.ErrKeyUnknown, "UNAUTHENTICATED", "KEY_UNKNOWN",
 		"Token signature couldn't be verified", ""},
 	{identity.ErrTokenSignature, "UNAUTHENTICATED", "TOKEN_SIGNATURE",

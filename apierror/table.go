@@ -50,6 +50,8 @@ var table = []Row{
 	{identity.ErrTokenNotYetValid, CodeUnauthenticated, ReasonTokenNotYetValid,
 		"Token isn't valid yet", 0},
 	{identity.ErrTokenExpired, CodeUnauthenticated, ReasonTokenExpired, "Token has expired", 0},
+	{identity.ErrTokenRevoked, CodeUnauthenticated, ReasonTokenRevoked,
+		"Your session has ended: sign in again", 0},
 	{identity.ErrKeyUnknown, CodeUnauthenticated, ReasonKeyUnknown,
 		"Token signature couldn't be verified", 0},
 	{identity.ErrTokenSignature, CodeUnauthenticated, ReasonTokenSignature,

@@ -19,6 +19,7 @@ var (
 	ErrTokenNotAccepted = errors.New("token is not meant for this API")
 	ErrTokenNotYetValid = errors.New("token is not valid yet")
 	ErrTokenExpired     = errors.New("token has expired")
+	ErrTokenRevoked     = errors.New("token has been revoked")
 	ErrKeyUnknown       = errors.New("token is signed with an unknown key")
 	ErrTokenSignature   = errors.New("token signature is wrong")
 	ErrKeysUnavailable  = errors.New("the keys to verify tokens are unavailable")

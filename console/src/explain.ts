@@ -29,6 +29,10 @@ const explanations: Record<string, Entry> = {
     meaning: "The token has expired.",
     advice: "The console refreshes its own token: run the operation again. Replace a token that you entered in Headers yourself.",
   },
+  "UNAUTHENTICATED/TOKEN_REVOKED": {
+    meaning: "The token's session has ended: you signed out, or an administrator ended it.",
+    advice: "Sign in again.",
+  },
   "UNAUTHENTICATED/KEY_UNKNOWN": {
     meaning: "The token is signed with a key that the realm doesn't have.",
     advice: "Sign in again: the realm may have changed its keys, or the token is from another realm.",

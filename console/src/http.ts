@@ -33,3 +33,8 @@ export async function post(operation: Operation, headers: Record<string, string>
   if (!result || typeof result !== "object" || !("data" in result || "errors" in result)) throw new NotGraphQLError(response.status);
   return result;
 }
+
+/** Reports whether the token has expired, or was revoked: then its session has usually ended, and the refresh finds out. */
+export function needsRefresh({ errors }: GraphQLResponse): boolean {
+  return errors?.some(({ extensions }) => ["TOKEN_EXPIRED", "TOKEN_REVOKED"].includes(String(extensions?.reason))) ?? false;
+}

@@ -1,7 +1,7 @@
-// Runs an operation with the session's token, which is refreshed if the server says that it has expired.
+// Runs an operation with the session's token, which is refreshed if the server says that it isn't valid any more.
 import type { GraphQLResponse } from "@cloakql/client";
 import { parse } from "graphql";
-import { post, type Operation } from "./http.ts";
+import { needsRefresh, post, type Operation } from "./http.ts";
 import { session } from "./session.ts";
 
 /**
@@ -20,14 +20,10 @@ export async function run(editorOperation: Operation, editorHeaders: Record<stri
     delete headers.authorization;
   }
   const result = await post(operation, headers, signal);
-  if (!token || !hasTokenExpired(result)) return result;
+  if (!token || !needsRefresh(result)) return result;
   const newToken = await session.refresh(token).catch(() => undefined);
   if (!newToken || newToken === token || !isQuery(operation)) return result;
   return post(operation, { ...headers, authorization: `Bearer ${newToken}` }, signal);
-}
-
-function hasTokenExpired(result: GraphQLResponse): boolean {
-  return result.errors?.some(({ extensions }) => extensions?.reason === "TOKEN_EXPIRED") ?? false;
 }
 
 /** Only queries can be repeated. In a mutation, public fields may have run although another field was refused. */

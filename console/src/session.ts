@@ -1,7 +1,7 @@
 // The console's session, which is a Session of clients/js, and the server's verdict on its token.
 import { Session, withTimeout, type ResponseError, type SessionState, type Tokens } from "@cloakql/client";
 import { useSyncExternalStore } from "react";
-import { endpoint, post } from "./http.ts";
+import { endpoint, needsRefresh, post } from "./http.ts";
 
 const callTimeout = 30_000; // ms
 
@@ -29,7 +29,7 @@ const whoAmIQuery = `query WhoAmI { me { id username name } }`;
 const askingVerdict: Verdict = { status: "asking" };
 let verdict: Verdict = askingVerdict;
 let checkedTokens: Tokens | undefined; // the tokens of the verdict, or of the request in flight
-let refreshedSessionID: string | undefined; // the session refreshed because the server said that its token had expired
+let refreshedSessionID: string | undefined; // the session refreshed because the server refused its token
 const listeners = new Set<() => void>();
 
 export function useVerdict(): Verdict {
@@ -60,9 +60,9 @@ async function check(tokens: Tokens): Promise<void> {
   }
   setVerdict(newVerdict);
   if (newVerdict.status === "accepted") refreshedSessionID = undefined;
-  // The token expired before this machine's clock said so. Refresh a session only once for this: if the server's clock is
-  // wrong, the new token has expired too, and refreshing would never end.
-  if (newVerdict.status === "refused" && newVerdict.error.extensions?.reason === "TOKEN_EXPIRED" && refreshedSessionID !== tokens.sessionID) {
+  // The token expired before this machine's clock said so, or its session has ended. Refresh a session only once for
+  // this: if the server's clock is wrong, the new token has expired too, and refreshing would never end.
+  if (newVerdict.status === "refused" && needsRefresh({ errors: [newVerdict.error] }) && refreshedSessionID !== tokens.sessionID) {
     refreshedSessionID = tokens.sessionID;
     await session.refresh(tokens.accessToken).catch(() => undefined);
   }

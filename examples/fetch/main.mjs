@@ -39,7 +39,7 @@ export function connect(url, send = fetch) {
     async query(query, variables) { // a mutation isn't repeated after a refresh, because it may have run in part
       const sentToken = tokens?.accessToken;
       const result = await post(query, variables, sentToken);
-      if (!sentToken || !result.errors?.some((error) => error.extensions?.reason === "TOKEN_EXPIRED")) return result;
+      if (!sentToken || !result.errors?.some((error) => ["TOKEN_EXPIRED", "TOKEN_REVOKED"].includes(error.extensions?.reason))) return result;
       if (tokens?.accessToken === sentToken) await (refreshInFlight ??= refresh(tokens).finally(() => (refreshInFlight = undefined)));
       return tokens && tokens.accessToken !== sentToken && !/^\s*mutation\b/m.test(query) ? post(query, variables, tokens.accessToken) : result;
     },

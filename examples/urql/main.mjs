@@ -22,7 +22,7 @@ export function connect(url, send = fetch) {
     addAuthToOperation: (operation) => (tokens ? appendHeaders(operation, { authorization: authorizationHeader() }) : operation),
     didAuthError({ graphQLErrors }, { context, kind }) {
       sentAuthorization = context.fetchOptions?.headers?.authorization; // called right before refreshAuth
-      return kind === "query" && !!tokens && graphQLErrors.some((error) => error.extensions.reason === "TOKEN_EXPIRED");
+      return kind === "query" && !!tokens && graphQLErrors.some(({ extensions }) => ["TOKEN_EXPIRED", "TOKEN_REVOKED"].includes(extensions.reason));
     },
     async refreshAuth() {
       if (sentAuthorization !== authorizationHeader()) return; // already refreshed since the operation was sent

@@ -1,6 +1,7 @@
 /**
  * An Apollo Link that sends each operation with an access token, and repeats it with a new one if the server says that
- * the token has expired.
+ * the token has expired or was revoked. A token is revoked when its session ends: then the refresh fails, and the
+ * TokenSource learns that no user is signed in.
  *
  *   const client = new ApolloClient({
  *     link: ApolloLink.from([new RefreshLink(session), new HttpLink({ uri })]),
@@ -82,19 +83,19 @@ function hasAuthorization(headers: Record<string, string>): boolean {
   return Object.keys(headers).some((name) => name.toLowerCase() === "authorization");
 }
 
-/** Reports whether the operation failed because its token had expired, and none of it would run twice if repeated. */
+/** Reports whether the operation failed because its token isn't valid any more, and none of it would run twice. */
 function mayRepeat(operation: Operation, outcome: unknown): boolean {
   const { data, errors } = responseOf(outcome);
-  const expiredErrors = errors.filter(
-    ({ extensions }) => extensions?.code === "UNAUTHENTICATED" && extensions.reason === "TOKEN_EXPIRED",
+  const tokenErrors = errors.filter(
+    ({ extensions }) => extensions?.code === "UNAUTHENTICATED" && ["TOKEN_EXPIRED", "TOKEN_REVOKED"].includes(String(extensions.reason)),
   );
-  if (expiredErrors.length === 0) return false;
+  if (tokenErrors.length === 0) return false;
   if (operation.operationType === "subscription") return false; // it would still be running
   if (operation.operationType === "query") return true;
   if (Object.values(data ?? {}).some((value) => value !== null)) return false;
   // A field that ran may be null, so every root field must have failed because of the token. An error without a path
   // concerns the whole request: no field ran.
-  const wasRefused = (name: string) => expiredErrors.some(({ path }) => !path || (path.length === 1 && path[0] === name));
+  const wasRefused = (name: string) => tokenErrors.some(({ path }) => !path || (path.length === 1 && path[0] === name));
   return rootFields(operation)?.every(wasRefused) ?? false;
 }
 

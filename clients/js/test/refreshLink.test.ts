@@ -67,6 +67,18 @@ test("ten operations that fail together share one refresh, and are repeated once
   assert.deepEqual([source.refreshes, sentHeaders.length], [1, 20]);
 });
 
+test("a revoked token is refreshed too, and without a new token the operation fails", async () => {
+  const revokedError = { message: "Your session has ended", path: ["me"], extensions: { code: "UNAUTHENTICATED", reason: "TOKEN_REVOKED" } };
+  const revokedResponse: Response = { data: { me: null }, errors: [revokedError] };
+  for (const newToken of ["new", undefined]) {
+    const source = fakeTokenSource(() => newToken);
+    const { query, sentHeaders } = connect(source, (authorization) => (authorization === "Bearer new" ? { data: { me: { id: "1" } } } : revokedResponse));
+    if (newToken) assert.equal(((await query()).data as { me: { id: string } }).me.id, "1");
+    else await assert.rejects(query(), /Your session has ended/);
+    assert.deepEqual([source.refreshes, sentHeaders.length], [1, newToken ? 2 : 1]);
+  }
+});
+
 test("an operation is repeated only once", async () => {
   const { query, sentHeaders } = connect(fakeTokenSource(), () => deniedResponse);
   await assert.rejects(query(), /Token has expired/);

@@ -61,6 +61,7 @@ export function errorText({ message, code, reason, retryAfter }: ErrorInfo): str
       if (reason === "TOKEN_MISSING") return "Only people who are signed in may see this, and the request had no token.";
       if (reason === "STEP_UP_REQUIRED") return "Sign in at Keycloak again to confirm that it’s you.";
       if (reason === "TOKEN_EXPIRED") return "Your sign-in couldn’t be renewed just now. You are still signed in: try again.";
+      if (reason === "TOKEN_REVOKED") return "Your session has ended. Sign in again.";
       return "The server doesn’t accept the token of this request.";
     case "FORBIDDEN":
       if (reason === "IMPERSONATED") return "You can’t do this while you act as somebody else.";
