@@ -1,0 +1,311 @@
+package revocation
+
+import (
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+)
+
+const (
+	// DefaultMaxTokenLifetime is the default of Set.MaxTokenLifetime.
+	DefaultMaxTokenLifetime = 24 * time.Hour
+
+	// DefaultMaxEntries is the default of Set.MaxEntries. This many sessions take about 7 MB
+	// (BenchmarkSet_memory).
+	DefaultMaxEntries = 100_000
+
+	// minTokenLifetime is how long an end is kept while only shorter-lived tokens are known: twelve
+	// times Keycloak's default Access Token Lifespan.
+	minTokenLifetime = time.Hour
+
+	// clockTolerance allows for clocks that differ, and for the verifier's leeway, which is at most
+	// five minutes.
+	clockTolerance = 10 * time.Minute
+
+	maxIDBytes       = 255
+	shardCount       = 1 << 10
+	overflowBuckets  = 1 << 16
+	minSweepInterval = time.Second
+)
+
+// A Token identifies the session of an access token.
+type Token struct {
+	SessionID string    // the claim sid; "" if there is none
+	Subject   string    // the claim sub
+	IssuedAt  time.Time // the claim iat; zero if there is none
+	ExpiresAt time.Time // the claim exp
+	// Offline means that the token has the scope offline_access: its refresh token keeps working
+	// when the user's session ends.
+	Offline bool
+}
+
+// An End says that a session ended, or all sessions of a user.
+type End struct {
+	// SessionID is the ID of the session. If it is empty, all sessions of Subject ended that began
+	// before At.
+	SessionID string
+	Subject   string    // ignored if SessionID isn't empty
+	At        time.Time // when the session ended, in whole seconds; now if zero
+}
+
+// A Set has the ended sessions and users of one realm. The zero value is an empty set that is ready
+// to use. Set its fields only before the first call. It is safe for concurrent use.
+//
+// A token is revoked if its session ended. It is also revoked if all sessions of its user ended,
+// unless it was issued later. A token with the scope offline_access isn't revoked either if it was
+// issued later than the end of its session: it belongs to an offline session, which has the ID of
+// the session that ended, and goes on. Times are compared in whole seconds, as tokens have them, so
+// a token that was issued in the second of the end is revoked.
+//
+// The set is in memory, and its size is bounded. It never forgets an end silently. When it can't
+// know whether a token was revoked, Check fails with ErrTokenExpired. The client then refreshes: if
+// the session has ended, Keycloak refuses, and otherwise the new token is accepted. That happens in
+// two cases:
+//
+//   - The set drops an entry when the tokens from before the end must have expired. It learns how
+//     long tokens live from those that Check gets: it keeps an entry for the lifetime of the
+//     longest-lived one, but for at least an hour and at most MaxTokenLifetime, and for ten minutes
+//     more. If a token from before the end of a dropped entry is still valid nevertheless, it may
+//     be a token of that session.
+//   - If there are MaxEntries sessions or users in the set, a further one marks one of 65,536
+//     buckets, chosen by a keyed hash of its ID. Each token from before that end whose session or
+//     user falls into the bucket may be revoked.
+//
+// Add may be called again for the same end, and in any order. So each of several processes can have
+// a Set, and add the ends that the others learn of.
+type Set struct {
+	// MaxTokenLifetime limits how long an end is kept; DefaultMaxTokenLifetime if it isn't
+	// positive.
+	MaxTokenLifetime time.Duration
+	// MaxEntries limits the number of sessions, and that of users; DefaultMaxEntries if it isn't
+	// positive.
+	MaxEntries int
+	// Log gets a line when the set is full for the first time; slog.Default() if nil.
+	Log *slog.Logger
+	Now func() time.Time // time.Now if nil
+
+	once            sync.Once
+	sessions, users table
+	tokenLifetime   atomic.Int64 // of the longest-lived token so far, in seconds
+	logFull         sync.Once
+}
+
+// init sets the defaults before the first use.
+func (s *Set) init() {
+	s.once.Do(func() {
+		if s.MaxTokenLifetime <= 0 {
+			s.MaxTokenLifetime = DefaultMaxTokenLifetime
+		}
+		if s.MaxEntries <= 0 {
+			s.MaxEntries = DefaultMaxEntries
+		}
+		if s.Log == nil {
+			s.Log = slog.Default()
+		}
+		if s.Now == nil {
+			s.Now = time.Now
+		}
+		s.sessions.seed, s.users.seed = maphash.MakeSeed(), maphash.MakeSeed()
+	})
+}
+
+// Add adds an end. From then on, Check fails for the tokens of the session or user. If SessionID
+// and Subject are empty, Add does nothing.
+func (s *Set) Add(end End) {
+	s.init()
+	table, id := &s.sessions, end.SessionID
+	if id == "" {
+		table, id = &s.users, end.Subject
+	}
+	if id == "" {
+		return
+	}
+	now := s.Now()
+	if end.At.IsZero() {
+		end.At = now
+	}
+	keep := min(max(time.Duration(s.tokenLifetime.Load())*time.Second, minTokenLifetime),
+		s.MaxTokenLifetime)
+	dropBefore := now.Add(-keep - clockTolerance).Unix()
+	if !table.add(id, end.At.Unix(), dropBefore, now, s.MaxEntries) {
+		s.logFull.Do(func() {
+			s.Log.Warn("more sessions have ended than there is room for: some access tokens of "+
+				"other sessions count as expired, and their clients have to refresh them",
+				"sessions", s.sessions.len(), "users", s.users.len(), "max", s.MaxEntries)
+		})
+	}
+}
+
+// Check returns an *identity.Error if the token was revoked, or may have been revoked: the Reason
+// is ErrTokenRevoked or ErrTokenExpired. Otherwise it returns nil. It takes no lock.
+func (s *Set) Check(token Token) error {
+	s.init()
+	issuedAt := token.IssuedAt.Unix() // before any end if there is no iat
+	s.learnLifetime(issuedAt, token.ExpiresAt.Unix())
+	unsure := false
+	if token.SessionID != "" {
+		endedAt, found, maybe := s.sessions.find(token.SessionID, issuedAt)
+		if found && (!token.Offline || issuedAt <= endedAt) {
+			return revokedError("the session %s ended at %s", token.SessionID, endedAt)
+		}
+		unsure = maybe
+	}
+	endedAt, found, maybe := s.users.find(token.Subject, issuedAt)
+	if found && issuedAt <= endedAt {
+		return revokedError("all sessions of the user %s ended at %s", token.Subject, endedAt)
+	}
+	if unsure || maybe {
+		return &identity.Error{Reason: identity.ErrTokenExpired,
+			Detail: "its session may have ended: more sessions have ended than the server can " +
+				"remember, or none of the tokens seen so far was valid for so long"}
+	}
+	return nil
+}
+
+// learnLifetime updates tokenLifetime. Times are in Unix seconds.
+func (s *Set) learnLifetime(issuedAt, expiresAt int64) {
+	if issuedAt < 0 { // no iat
+		return
+	}
+	for {
+		longest := s.tokenLifetime.Load()
+		lifetime := min(expiresAt-issuedAt, int64(s.MaxTokenLifetime/time.Second))
+		if lifetime <= longest || s.tokenLifetime.CompareAndSwap(longest, lifetime) {
+			return
+		}
+	}
+}
+
+func revokedError(format, id string, endedAt int64) error {
+	return &identity.Error{Reason: identity.ErrTokenRevoked, Detail: fmt.Sprintf(format, id,
+		time.Unix(endedAt, 0).UTC().Format(time.RFC3339))}
+}
+
+// Len returns the number of sessions and users in the set.
+func (s *Set) Len() int { return s.sessions.len() + s.users.len() }
+
+// A table has the times at which sessions or users ended, in Unix seconds. Readers take no lock,
+// because the maps of the shards never change. To add an entry, a writer replaces the map of one
+// shard with a copy that lacks the entries that are too old. A shard of a full table has about a
+// hundred entries.
+type table struct {
+	seed   maphash.Seed // secret, so that nobody can choose IDs that share a bucket
+	shards [shardCount]atomic.Pointer[map[string]int64]
+
+	// droppedUntil is the latest end of a dropped entry, and 0 if no entry was dropped.
+	droppedUntil atomic.Int64
+	// overflow has the latest end of the entries in each bucket, or 0. It is nil until the table is
+	// full for the first time.
+	overflow atomic.Pointer[[overflowBuckets]atomic.Int64]
+	count    atomic.Int64
+
+	mu        sync.Mutex // held by writers
+	lastSweep time.Time
+}
+
+func (t *table) len() int { return int(t.count.Load()) }
+
+// find returns when the session or user with this ID ended. If found is false, and a token that was
+// issued at issuedAt may belong to a forgotten entry, it returns maybe.
+func (t *table) find(id string, issuedAt int64) (endedAt int64, found, maybe bool) {
+	hash := maphash.String(t.seed, id)
+	if entries := t.shards[hash%shardCount].Load(); entries != nil {
+		if endedAt, found = (*entries)[id]; found {
+			return endedAt, true, false
+		}
+	}
+	latestEnd := t.droppedUntil.Load()
+	if overflow := t.overflow.Load(); overflow != nil {
+		latestEnd = max(latestEnd, overflow[bucketOf(hash)].Load())
+	}
+	return 0, false, latestEnd != 0 && issuedAt <= latestEnd
+}
+
+// bucketOf uses other bits of the hash than the shard's.
+func bucketOf(hash uint64) uint64 { return hash / shardCount % overflowBuckets }
+
+// add stores that the session or user with this ID ended. It returns false if there is no room for
+// a new entry; then it has marked a bucket.
+func (t *table) add(id string, endedAt, dropBefore int64, now time.Time, maxEntries int) bool {
+	hash := maphash.String(t.seed, id)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	shard := &t.shards[hash%shardCount]
+	var entries map[string]int64
+	if current := shard.Load(); current != nil {
+		entries = *current
+	}
+	previousEnd, exists := entries[id]
+	if exists && previousEnd >= endedAt {
+		return true
+	}
+	if !exists && t.len() >= maxEntries {
+		t.sweep(dropBefore, now)
+		if current := shard.Load(); current != nil {
+			entries = *current
+		}
+	}
+	if len(id) > maxIDBytes || !exists && t.len() >= maxEntries {
+		t.markBucket(bucketOf(hash), endedAt)
+		return false
+	}
+	entries = t.clone(entries, dropBefore)
+	entries[id] = endedAt
+	t.replace(shard, entries)
+	return true
+}
+
+// markBucket stores that an entry without room ended. The caller holds mu.
+func (t *table) markBucket(bucket uint64, endedAt int64) {
+	overflow := t.overflow.Load()
+	if overflow == nil {
+		overflow = new([overflowBuckets]atomic.Int64)
+		t.overflow.Store(overflow)
+	}
+	overflow[bucket].Store(max(overflow[bucket].Load(), endedAt))
+}
+
+// sweep drops all entries that ended before dropBefore. It does nothing if the last sweep was less
+// than a second ago. The caller holds mu.
+func (t *table) sweep(dropBefore int64, now time.Time) {
+	if now.Sub(t.lastSweep) < minSweepInterval {
+		return
+	}
+	t.lastSweep = now
+	for i := range t.shards {
+		if current := t.shards[i].Load(); current != nil {
+			t.replace(&t.shards[i], t.clone(*current, dropBefore))
+		}
+	}
+}
+
+// clone returns a copy of a shard's entries without those that ended before dropBefore. The caller
+// holds mu, and passes the copy to replace.
+func (t *table) clone(entries map[string]int64, dropBefore int64) map[string]int64 {
+	kept := make(map[string]int64, len(entries)+1)
+	maps.Copy(kept, entries)
+	maps.DeleteFunc(kept, func(_ string, endedAt int64) bool {
+		if endedAt >= dropBefore {
+			return false
+		}
+		t.droppedUntil.Store(max(t.droppedUntil.Load(), endedAt))
+		return true
+	})
+	return kept
+}
+
+// replace replaces a shard's entries. The caller holds mu.
+func (t *table) replace(shard *atomic.Pointer[map[string]int64], entries map[string]int64) {
+	previousCount := 0
+	if current := shard.Load(); current != nil {
+		previousCount = len(*current)
+	}
+	shard.Store(&entries)
+	t.count.Add(int64(len(entries) - previousCount))
+}
