@@ -33,6 +33,8 @@ type forge struct {
 
 	rsa, ps, ec, ec384, ec521, ed signingKey // the realm's keys
 	attacker                      signingKey // the attacker's key, with the attacker's own kid
+
+	headerType, payload string // typ in the header, and the payload, of a good token
 }
 
 // attackerRSAKey is the attacker's RSA key, as strong as the realm's.
@@ -46,7 +48,8 @@ func newForge(t *testing.T) *forge {
 		t: t, rsa: rs256(), ps: signingKey{"ps-1", "PS256", rsaKey()}, ec: es256(),
 		ec384: signingKey{"ec-384", "ES384", p384Key()},
 		ec521: signingKey{"ec-521", "ES512", p521Key()}, ed: edDSA(),
-		attacker: signingKey{"evil", "EdDSA", otherEdKey()},
+		attacker:   signingKey{"evil", "EdDSA", otherEdKey()},
+		headerType: "JWT", payload: aliceClaims(t),
 	}
 	f.canary = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		f.canaryRequests.Add(1)
@@ -80,15 +83,23 @@ func (f *forge) newSecret() string {
 	return secret
 }
 
-// claims returns alice's payload with changes.
-func (f *forge) claims(changes object) string { return patch(f.t, aliceClaims(f.t), changes) }
+// claims returns the good payload with changes.
+func (f *forge) claims(changes object) string { return patch(f.t, f.payload, changes) }
 
-// header returns the usual header for a signing key, with changes.
+// header returns the usual header for a signing key, with changes. If changes is nil, it has the
+// spaces that Keycloak writes.
 func (f *forge) header(k signingKey, changes object) string {
-	return patch(f.t, k.header(), changes)
+	usual := strings.Replace(k.header(), `"JWT"`, `"`+f.headerType+`"`, 1)
+	if changes == nil {
+		return usual
+	}
+	return patch(f.t, usual, changes)
 }
 
-// token returns a token of alice with changes to its header and claims.
+// goodToken returns a good token, signed with k.
+func (f *forge) goodToken(k signingKey) string { return k.sign(f.header(k, nil), f.payload) }
+
+// token returns a good token with changes to its header and claims.
 func (f *forge) token(k signingKey, header, claims object) string {
 	return k.sign(f.header(k, header), f.claims(claims))
 }
@@ -100,7 +111,7 @@ func (f *forge) signingInput(header, payload string) string {
 
 // goodSigningInput returns the signing input of a good token.
 func (f *forge) goodSigningInput(k signingKey) string {
-	return f.signingInput(k.header(), aliceClaims(f.t))
+	return f.signingInput(f.header(k, nil), f.payload)
 }
 
 // compact joins a signing input and a signature into a token.
@@ -108,9 +119,9 @@ func (f *forge) compact(input string, signature []byte) string {
 	return input + "." + base64url(signature)
 }
 
-// hmacToken returns a token with alice's claims and an HMAC as its signature.
+// hmacToken returns a token with the good payload and an HMAC as its signature.
 func (f *forge) hmacToken(alg string, hash crypto.Hash, kid string, secret []byte) string {
-	input := f.signingInput(toJSON(object{"alg": alg, "typ": "JWT", "kid": kid}), aliceClaims(f.t))
+	input := f.signingInput(toJSON(object{"alg": alg, "typ": f.headerType, "kid": kid}), f.payload)
 	mac := hmac.New(hash.New, secret)
 	mac.Write([]byte(input))
 	return f.compact(input, mac.Sum(nil))

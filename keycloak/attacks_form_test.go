@@ -19,7 +19,7 @@ import (
 // difference.
 func requestAttacks(f *forge) []attack {
 	errMissing, errMalformed := identity.ErrTokenMissing, identity.ErrTokenMalformed
-	goodToken, forgedToken := f.token(f.ed, nil, nil), f.attacker.token(aliceClaims(f.t))
+	goodToken, forgedToken := f.token(f.ed, nil, nil), f.goodToken(f.attacker)
 	setHeader := func(name, value string) func(*http.Request, string) {
 		return func(r *http.Request, _ string) { r.Header.Set(name, value) }
 	}
@@ -169,7 +169,7 @@ func formAttacks(f *forge) []attack {
 	joinParts := func(p ...string) string { return strings.Join(p, ".") }
 	malloryPayload := base64url([]byte(f.claims(object{"sub": "mallory"})))
 	jwe := f.jwe(object{"alg": "RSA-OAEP", "enc": "A256GCM", "kid": "enc-1", "cty": "JWT"},
-		aliceClaims(f.t))
+		f.payload)
 	pbes2Header := object{"alg": "PBES2-HS256+A128KW", "enc": "A256GCM", "p2s": "AAAA",
 		"p2c": 1 << 31, "kid": "ed-1"}
 	// decompressionBomb is within the size limit, but large once decompressed.
@@ -178,7 +178,7 @@ func formAttacks(f *forge) []attack {
 		deflate(strings.Repeat(" ", 4<<20)))
 	flattenedJWS := object{"protected": header, "payload": payload, "signature": signature}
 	// Every part of unalignedToken ends in a character with unused bits.
-	unalignedToken := f.ed.sign(padTo(1, f.ed.header()), padTo(1, aliceClaims(f.t)))
+	unalignedToken := f.ed.sign(padTo(1, f.header(f.ed, nil)), padTo(1, f.payload))
 	unalignedHeader, unalignedPayload, unalignedSignature := splitToken(unalignedToken)
 	return []attack{
 		row("a token of one part", "RFC 7515, section 7.1", header, errMalformed, "dots: 1"),
@@ -198,7 +198,7 @@ func formAttacks(f *forge) []attack {
 			jwe,
 			errMalformed, "dots: 5"),
 		row("a JWE with an expensive key derivation", "CVE-2022-36083",
-			f.jwe(pbes2Header, aliceClaims(f.t)), errMalformed, "dots: 5"),
+			f.jwe(pbes2Header, f.payload), errMalformed, "dots: 5"),
 		row("a JWE that is a decompression bomb", "CVE-2024-28180; RFC 8725, section 3.6",
 			decompressionBomb, errMalformed, "dots: 5"),
 		row("a token of only dots, within the size limit", "CVE-2025-30204; CVE-2025-27144",
@@ -262,15 +262,16 @@ func formAttacks(f *forge) []attack {
 		row("an unencoded payload, without crit", "RFC 7797, section 6",
 			f.unencodedToken(object{"b64": false}, true), identity.ErrTokenSignature),
 		row("a compressed payload", "RFC 7516, section 4.1.3",
-			f.ed.sign(f.header(f.ed, object{"zip": "DEF"}), deflate(aliceClaims(f.t))),
+			f.ed.sign(f.header(f.ed, object{"zip": "DEF"}), deflate(f.payload)),
 			errMalformed,
 			"payload"),
-		row("a token as the payload", "RFC 7519, section 5.2", f.ed.sign(f.ed.header(), goodToken),
+		row("a token as the payload", "RFC 7519, section 5.2",
+			f.ed.sign(f.header(f.ed, nil), goodToken),
 			errMalformed, "payload"),
 		row("a token as the payload, in quotes", "RFC 7519, section 7.2",
-			f.ed.sign(f.ed.header(), `"`+goodToken+`"`), errMalformed, "payload"),
+			f.ed.sign(f.header(f.ed, nil), `"`+goodToken+`"`), errMalformed, "payload"),
 		row("a token as the header", "RFC 7519, section 7.2",
-			f.ed.sign(goodToken, aliceClaims(f.t)),
+			f.ed.sign(goodToken, f.payload),
 			errMalformed, "header"),
 	}
 }
@@ -288,7 +289,7 @@ func deflate(text string) string {
 // token still contains the payload in base64url.
 func (f *forge) unencodedToken(header object, sendEncoded bool) string {
 	encodedHeader, payload := base64url([]byte(f.header(f.ed, header))),
-		strings.ReplaceAll(aliceClaims(f.t), ".", "")
+		strings.ReplaceAll(f.payload, ".", "")
 	payload = strings.ReplaceAll(payload, " ", "")
 	signature := must(f.ed.key.Sign(nil, []byte(encodedHeader+"."+payload), crypto.Hash(0)))
 	if sendEncoded {
@@ -304,13 +305,13 @@ func jsonAttacks(f *forge) []attack {
 	// prependClaims and appendClaims return a token with claims added at the start or the end of
 	// alice's payload.
 	prependClaims := func(members string) string {
-		return sign(f.ed.header(), "{"+members+","+aliceClaims(f.t)[1:])
+		return sign(f.header(f.ed, nil), "{"+members+","+f.payload[1:])
 	}
 	appendClaims := func(members string) string {
-		return sign(f.ed.header(), strings.TrimSuffix(aliceClaims(f.t), "}")+","+members+"}")
+		return sign(f.header(f.ed, nil), strings.TrimSuffix(f.payload, "}")+","+members+"}")
 	}
 	prependHeader := func(members string) string {
-		return sign("{"+members+","+f.ed.header()[1:], aliceClaims(f.t))
+		return sign("{"+members+","+f.header(f.ed, nil)[1:], f.payload)
 	}
 	return []attack{
 		row("claims whose names differ only in case", "RFC 7519, section 7.3",
@@ -318,7 +319,7 @@ func jsonAttacks(f *forge) []attack {
 		row("alg twice, the first none", "RFC 7515, section 4", prependHeader(`"alg":"none"`),
 			errMalformed, `"alg" twice`),
 		row("alg twice, the last none", "RFC 7515, section 4",
-			sign(strings.TrimSuffix(f.ed.header(), "}")+`,"alg":"none"}`, aliceClaims(f.t)),
+			sign(strings.TrimSuffix(f.header(f.ed, nil), "}")+`,"alg":"none"}`, f.payload),
 			errMalformed,
 			`"alg" twice`),
 		row("kid twice", "RFC 7515, section 4", prependHeader(`"kid":"evil"`), errMalformed,
@@ -346,33 +347,33 @@ func jsonAttacks(f *forge) []attack {
 			prependHeader(`"jwk":{"kty":"OKP","kty":"oct"}`), errMalformed, `"kty" twice`),
 		row("two names of lone surrogates that decode to the same name", "RFC 8259, section 8.2",
 			appendClaims(`"\ud800":1,"\udfff":2`), errMalformed, "escape"),
-		row("a lone surrogate in iss", "RFC 8259, section 8.2", f.ed.sign(f.ed.header(),
-			strings.Replace(aliceClaims(f.t), `realms/local"`, `realms/local\ud800"`, 1)),
+		row("a lone surrogate in iss", "RFC 8259, section 8.2", f.ed.sign(f.header(f.ed, nil),
+			strings.Replace(f.payload, `realms/local"`, `realms/local\ud800"`, 1)),
 			errMalformed,
 			"escape"),
 		row("a lone surrogate before a surrogate pair", "RFC 8259, section 8.2",
 			appendClaims(`"x":"\ud83d\ud83d\ude00"`), errMalformed, "escape"),
 		row("two objects in the payload", "RFC 8259, section 2",
-			sign(f.ed.header(), aliceClaims(f.t)+`{"sub":"mallory"}`), errMalformed,
+			sign(f.header(f.ed, nil), f.payload+`{"sub":"mallory"}`), errMalformed,
 			"followed by more"),
 		row("two objects in the header", "RFC 8259, section 2",
-			sign(f.ed.header()+`{"alg":"none"}`, aliceClaims(f.t)), errMalformed,
+			sign(f.header(f.ed, nil)+`{"alg":"none"}`, f.payload), errMalformed,
 			"followed by more"),
 		row("a NUL byte and an object after the payload", "RFC 8259, section 2",
-			sign(f.ed.header(), aliceClaims(f.t)+"\x00{}"),
+			sign(f.header(f.ed, nil), f.payload+"\x00{}"),
 			errMalformed, "payload"),
 		row("a payload that is a list", "RFC 7519, section 3",
-			sign(f.ed.header(), "["+aliceClaims(f.t)+"]"), errMalformed, "object"),
+			sign(f.header(f.ed, nil), "["+f.payload+"]"), errMalformed, "object"),
 		row("a header that is a list", "RFC 7515, section 4",
-			sign("["+f.ed.header()+"]", aliceClaims(f.t)), errMalformed, "object"),
-		row("a payload that is null", "RFC 7519, section 3", sign(f.ed.header(), "null"),
+			sign("["+f.header(f.ed, nil)+"]", f.payload), errMalformed, "object"),
+		row("a payload that is null", "RFC 7519, section 3", sign(f.header(f.ed, nil), "null"),
 			errMalformed, "object"),
 		row("a byte order mark in the header", "RFC 8259, section 8.1",
-			sign("\ufeff"+f.ed.header(), aliceClaims(f.t)), errMalformed, "header"),
+			sign("\ufeff"+f.header(f.ed, nil), f.payload), errMalformed, "header"),
 		row("a byte order mark in the payload", "RFC 8259, section 8.1",
-			sign(f.ed.header(), "\ufeff"+aliceClaims(f.t)), errMalformed, "payload"),
+			sign(f.header(f.ed, nil), "\ufeff"+f.payload), errMalformed, "payload"),
 		row("a payload in UTF-16", "RFC 8725, section 3.7",
-			sign(f.ed.header(), encodeUTF16(aliceClaims(f.t))), errMalformed, "payload"),
+			sign(f.header(f.ed, nil), encodeUTF16(f.payload)), errMalformed, "payload"),
 		row("a byte that is not UTF-8", "RFC 8725, section 3.7", appendClaims("\"x\":\"\xff\""),
 			errMalformed, "UTF-8"),
 		row("an overlong UTF-8 encoding of a slash", "RFC 3629, section 10",
@@ -387,7 +388,7 @@ func jsonAttacks(f *forge) []attack {
 		row("a comment in the payload", "RFC 8259, section 2",
 			appendClaims(`"x":1/*,"sub":"mallory"*/`), errMalformed, "JSON"),
 		row("a trailing comma in the payload", "RFC 8259, section 4",
-			sign(f.ed.header(), strings.TrimSuffix(aliceClaims(f.t), "}")+",}"), errMalformed,
+			sign(f.header(f.ed, nil), strings.TrimSuffix(f.payload, "}")+",}"), errMalformed,
 			"JSON"),
 		row("the number Infinity", "RFC 8259, section 6", appendClaims(`"x":Infinity`),
 			errMalformed,
@@ -411,11 +412,11 @@ func jsonAttacks(f *forge) []attack {
 		row("an escape with letters past F", "RFC 8259, section 7", appendClaims(`"x":"\u00gg"`),
 			errMalformed, "JSON"),
 		row("an escape cut off by the end", "RFC 8259, section 7",
-			sign(f.ed.header(), strings.TrimSuffix(aliceClaims(f.t), "}")+`,"x":"\u00`),
+			sign(f.header(f.ed, nil), strings.TrimSuffix(f.payload, "}")+`,"x":"\u00`),
 			errMalformed,
 			"JSON"),
-		row("a literal cut off by the end", "RFC 8259, section 3", sign(f.ed.header(),
-			strings.TrimSuffix(aliceClaims(f.t), "}")+`,"x":nul`), errMalformed, "JSON"),
+		row("a literal cut off by the end", "RFC 8259, section 3", sign(f.header(f.ed, nil),
+			strings.TrimSuffix(f.payload, "}")+`,"x":nul`), errMalformed, "JSON"),
 		row("a literal in capitals", "RFC 8259, section 3", appendClaims(`"x":TRUE`), errMalformed,
 			"JSON"),
 		row("a no-break space as white space", "RFC 8259, section 2", appendClaims("\u00a0\"x\":1"),
@@ -435,12 +436,12 @@ func jsonAttacks(f *forge) []attack {
 		row("an exponent with a thousand digits", "RFC 8259, section 9",
 			appendClaims(`"x":0e`+strings.Repeat("9", 1000)), errMalformed, "payload"),
 		row("a payload of brackets", "RFC 8259, section 9; CVE-2020-36518",
-			sign(f.ed.header(), strings.Repeat("[", 11000)), errMalformed, "deep"),
+			sign(f.header(f.ed, nil), strings.Repeat("[", 11000)), errMalformed, "deep"),
 		row("a header of brackets", "CVE-2020-36518",
-			sign(strings.Repeat("[", 11000), aliceClaims(f.t)),
+			sign(strings.Repeat("[", 11000), f.payload),
 			errMalformed, "deep"),
 		row("a payload of deeply nested objects", "CVE-2020-36518",
-			sign(f.ed.header(), strings.Repeat(`{"a":`, 2000)), errMalformed, "deep"),
+			sign(f.header(f.ed, nil), strings.Repeat(`{"a":`, 2000)), errMalformed, "deep"),
 		row("a good payload with a deeply nested claim", "RFC 8259, section 9",
 			appendClaims(`"x":`+nestedArrays(200)), errMalformed, "deep"),
 	}

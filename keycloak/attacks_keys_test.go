@@ -109,9 +109,9 @@ func keyAttacks(f *forge) []attack {
 	keyRow := func(name, source, token string, want error, detail string) attack {
 		return row(name, source, token, want, detail).onSite("rejected keys")
 	}
-	edToken := func(kid string) string { return f.ed.withKID(kid).token(aliceClaims(f.t)) }
-	rsaToken := func(kid string) string { return f.rsa.withKID(kid).token(aliceClaims(f.t)) }
-	ecToken := func(kid string) string { return f.ec.withKID(kid).token(aliceClaims(f.t)) }
+	edToken := func(kid string) string { return f.goodToken(f.ed.withKID(kid)) }
+	rsaToken := func(kid string) string { return f.goodToken(f.rsa.withKID(kid)) }
+	ecToken := func(kid string) string { return f.goodToken(f.ec.withKID(kid)) }
 	zeroToken := func(alg, kid string) string {
 		return f.compact(f.goodSigningInput(signingKey{kid, alg, nil}), make([]byte, 64))
 	}
@@ -145,7 +145,7 @@ func keyAttacks(f *forge) []attack {
 		keyRow("two keys with one kid, signed with the first", "RFC 7517, section 4.5",
 			edToken("twin"), errKeyUnknown, "more than one"),
 		keyRow("two keys with one kid, signed with the second", "RFC 7517, section 4.5",
-			f.attacker.withKID("twin").token(aliceClaims(f.t)), errKeyUnknown, "more than one"),
+			f.goodToken(f.attacker.withKID("twin")), errKeyUnknown, "more than one"),
 		keyRow("an encryption key with the signing key's kid",
 			"RFC 7517, section 4.5", edToken("half-twin"), nil, ""),
 		keyRow("a key set that publishes a private key", "RFC 7517, section 9.2",
@@ -295,29 +295,29 @@ func realmAttacks(f *forge) []attack {
 			identity.ErrTokenNotAccepted, otherIssuer).onSite("two realms"),
 
 		row("an algorithm that isn't accepted", "RFC 8725, section 3.1",
-			f.rsa.token(aliceClaims(f.t)), errSignature, `"RS256"; accepted: ES256`).onSite(
+			f.goodToken(f.rsa), errSignature, `"RS256"; accepted: ES256`).onSite(
 			"only ES256"),
 		row("an algorithm that isn't accepted, with an unknown key",
-			"RFC 8725, section 3.1", f.attacker.token(aliceClaims(f.t)), errSignature,
+			"RFC 8725, section 3.1", f.goodToken(f.attacker), errSignature,
 			`"EdDSA"; accepted: ES256`).onSite("only ES256"),
 		row("an accepted algorithm with a key for another one", "RFC 8725, section 3.1",
-			f.ec.withKID("rsa-1").token(aliceClaims(f.t)), errSignature, "ES256").onSite(
+			f.goodToken(f.ec.withKID("rsa-1")), errSignature, "ES256").onSite(
 			"only ES256"),
 
 		row("a key set with too many keys", "RFC 7517, section 5",
-			f.ed.withKID("ed-1").token(aliceClaims(f.t)), errUnavailable).onSite("too many keys"),
+			f.goodToken(f.ed.withKID("ed-1")), errUnavailable).onSite("too many keys"),
 		row("a key set with only an encryption key", "RFC 7517, section 4.2",
-			f.rsa.withKID("enc-1").token(aliceClaims(f.t)), errUnavailable).onSite(
+			f.goodToken(f.rsa.withKID("enc-1")), errUnavailable).onSite(
 			"no signing key"),
 		row("a key set behind a redirect", "RFC 9110, section 15.4",
-			f.attacker.token(aliceClaims(f.t)),
+			f.goodToken(f.attacker),
 			errUnavailable, "redirect").onSite("redirect"),
-		row("a key set in a 500 response", "RFC 9110, section 15.6.1", f.ed.token(aliceClaims(f.t)),
+		row("a key set in a 500 response", "RFC 9110, section 15.6.1", f.goodToken(f.ed),
 			errUnavailable, "500").onSite("500"),
-		row("a key set in an HTML page", "RFC 7517, section 5", f.ed.token(aliceClaims(f.t)),
+		row("a key set in an HTML page", "RFC 7517, section 5", f.goodToken(f.ed),
 			errUnavailable).onSite("html"),
 		row("a key set after a megabyte of spaces", "RFC 8259, section 9",
-			f.ed.token(aliceClaims(f.t)),
+			f.goodToken(f.ed),
 			errUnavailable).onSite("large"),
 	}
 }

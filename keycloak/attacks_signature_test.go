@@ -22,10 +22,10 @@ import (
 // changed afterward.
 func swapAttacks(f *forge) []attack {
 	errSignature := identity.ErrTokenSignature
-	goodToken := f.ed.token(aliceClaims(f.t))
+	goodToken := f.goodToken(f.ed)
 	header, payload, signature := splitToken(goodToken)
 	malloryPayload := base64url([]byte(f.claims(object{"sub": "mallory"})))
-	spacedPayload := base64url([]byte(" " + aliceClaims(f.t)))
+	spacedPayload := base64url([]byte(" " + f.payload))
 	source := "RFC 7515, section 5.2"
 	sign := func(input string) []byte {
 		return must(f.ed.key.Sign(nil, []byte(input), crypto.Hash(0)))
@@ -40,18 +40,18 @@ func swapAttacks(f *forge) []attack {
 			header+"."+spacedPayload+"."+signature, errSignature, "signature"),
 		row("the signature of another token", source,
 			header+"."+payload+
-				strings.TrimPrefix(f.ed.sign(f.ed.header(), f.claims(object{"sub": "x"})),
+				strings.TrimPrefix(f.ed.sign(f.header(f.ed, nil), f.claims(object{"sub": "x"})),
 					header+"."+base64url([]byte(f.claims(object{"sub": "x"})))), errSignature,
 			"signature"),
 		row("the attacker's signature with the realm's kid", source,
-			f.attacker.withKID("ed-1").token(aliceClaims(f.t)), errSignature, "signature"),
+			f.goodToken(f.attacker.withKID("ed-1")), errSignature, "signature"),
 		row("the attacker's RSA signature with the realm's kid", source,
-			signingKey{"rsa-1", "RS256", attackerRSAKey()}.token(aliceClaims(f.t)),
+			f.goodToken(signingKey{"rsa-1", "RS256", attackerRSAKey()}),
 			errSignature, "signature"),
 		row("a signature of only the payload", source, f.compact(header+"."+payload, sign(payload)),
 			errSignature, "signature"),
 		row("a signature of the decoded header and payload", source,
-			f.compact(header+"."+payload, sign(f.ed.header()+"."+aliceClaims(f.t))), errSignature,
+			f.compact(header+"."+payload, sign(f.header(f.ed, nil)+"."+f.payload)), errSignature,
 			"signature"),
 		row("a signature of the payload before the header", source,
 			f.compact(header+"."+payload, sign(payload+"."+header)), errSignature, "signature"),

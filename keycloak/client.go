@@ -51,6 +51,10 @@ type ClientConfig struct {
 	// each limit.
 	MaxLogins, MaxRefreshes, MaxLogouts int
 
+	// SessionEnded, if set, is called when Logout has ended a session. It must be safe for
+	// concurrent use.
+	SessionEnded func(SessionEnd)
+
 	// RefusalPause is how long an account's next sign-in waits after a refused one;
 	// DefaultRefusalPause if zero. If it is negative, there is no pause. It should be longer than
 	// the realm's quick login check (quickLoginCheckMilliSeconds, 1 s by default): two failures of
@@ -334,9 +338,20 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 				}
 			}
 			c.refresher.endSession(refreshToken)
+			c.reportSessionEnd(refreshToken)
 			return struct{}{}, nil
 		})
 	return err
+}
+
+// reportSessionEnd calls SessionEnded with the session of a refresh token. Call it after Keycloak
+// has accepted the token for a logout: Keycloak has then verified the token's signature, so the
+// token really belongs to the session that its payload names. A forged token could name any
+// session.
+func (c *Client) reportSessionEnd(refreshToken identity.Secret) {
+	if session := sessionID(refreshToken); session != "" && c.config.SessionEnded != nil {
+		c.config.SessionEnded(SessionEnd{SessionID: session, At: time.Now().Truncate(time.Second)})
+	}
 }
 
 // await runs work on a goroutine and returns its result. It returns early when ctx ends, and with

@@ -333,3 +333,39 @@ func TestClient_tooManyCalls(t *testing.T) {
 		})
 	}
 }
+
+// SessionEnded is called when Keycloak has accepted the refresh token of a logout, and only then: a
+// forged token can name any session.
+func TestLogout_sessionEnded(t *testing.T) {
+	for name, tt := range map[string]struct {
+		handler http.HandlerFunc
+		token   identity.Secret
+		want    int
+	}{
+		"accepted": {jsonHandler(204, ""), sessionRefreshToken("s1", "1"), 1},
+		"the session had ended": {jsonHandler(400,
+			`{"error":"invalid_grant","error_description":"Session not active"}`),
+			sessionRefreshToken("s1", "1"), 1},
+		"refused": {jsonHandler(400,
+			`{"error":"invalid_grant","error_description":"Invalid refresh token"}`),
+			sessionRefreshToken("s1", "1"), 0},
+		"Keycloak fails":        {jsonHandler(500, ""), sessionRefreshToken("s1", "1"), 0},
+		"a redirect":            {jsonHandler(302, ""), sessionRefreshToken("s1", "1"), 0},
+		"a page":                {jsonHandler(200, "<html>"), sessionRefreshToken("s1", "1"), 0},
+		"a token without a sid": {jsonHandler(204, ""), sessionRefreshToken("", "1"), 0},
+	} {
+		var ends []SessionEnd
+		client := newClient(t, tt.handler, func(c *ClientConfig) {
+			c.SessionEnded = func(end SessionEnd) { ends = append(ends, end) }
+		})
+		client.Logout(t.Context(), tt.token)
+		if len(ends) != tt.want {
+			t.Errorf("%s: SessionEnded got %+v, want %d calls", name, ends, tt.want)
+		}
+		for _, end := range ends {
+			if end.SessionID != "s1" || time.Since(end.At) > time.Minute {
+				t.Errorf("%s: SessionEnded got %+v, want the session s1 and now", name, end)
+			}
+		}
+	}
+}

@@ -1,6 +1,6 @@
 // Package keycloak knows Keycloak's endpoints, wire formats and claims.
 //
-// It has three parts, each usable by itself:
+// It has four parts, each usable by itself:
 //
 //   - Verifier verifies access tokens (verifier.go) with the keys of a KeySet, which fetches and
 //     caches them (key_set.go), or with StaticKeys (keys.go). Protect verifies each request's
@@ -11,6 +11,10 @@
 //   - Client signs people in and out: Login, Refresh, Logout (client.go). The tables in refusal.go
 //     map Keycloak's error responses to errors. refresh_once.go explains why a refresh token must
 //     never be exchanged twice, and how two tabs share one exchange.
+//   - BackchannelLogout is the handler of a client's back-channel logout URL. It verifies the
+//     logout tokens that Keycloak sends when a session ends (backchannel_logout.go,
+//     logout_token.go). Issuer.CheckRevoked rejects the access tokens of such a session. Package
+//     revocation remembers which sessions ended.
 //   - WarnIssuer compares Keycloak's issuer with the issuers that a Verifier accepts. Of all
 //     settings, people get this one wrong most often.
 //
@@ -58,6 +62,7 @@
 //   - Its kid names one of the issuer's signing keys: RSA of 2048 to 8192 bits, P-256, P-384, P-521
 //     or Ed25519. The token's alg is the one algorithm that the key is for.
 //   - The signature is correct; a PSS salt is as long as the hash.
+//   - Issuer.CheckRevoked, if set, says that the token wasn't revoked.
 //
 // The zero value of every setting is safe. These fields of VerifierConfig relax a check:
 // AuthorizedParty (for a realm without an audience mapper), AllowBound (for cnf), a longer Leeway

@@ -84,7 +84,7 @@ func (s staticKeys) Key(_ context.Context, id string) (Key, error) {
 // verifySignature verifies a token's signature with the key that its header names, and returns the
 // key. Its errors are ErrKeyUnknown, ErrKeysUnavailable, ErrTokenSignature and ctx.Err().
 func (v *Verifier) verifySignature(ctx context.Context, keys Keys, rawToken string,
-	token *accessToken) (Key, error) {
+	token *jose.JWS) (Key, error) {
 	key, err := keys.Key(ctx, token.KeyID)
 	switch {
 	case err != nil:

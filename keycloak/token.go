@@ -6,6 +6,7 @@ import (
 
 	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/internal/jose"
+	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
 // Algorithms returns the names of the signature algorithms that a Verifier can accept, RFC 7518
@@ -18,14 +19,29 @@ type accessToken struct {
 	claims claims
 }
 
-// parseToken parses a token and checks its header, but not its signature or claims. It returns
-// ErrTokenMalformed; ErrTokenSignature if the algorithm isn't accepted; or ErrTokenNotAccepted if
-// the header's typ isn't the type of an access token.
+// accessTokenTypes are the accepted values of typ in the header of an access token: RFC 9068,
+// section 4, and RFC 8725, section 3.11. It may be absent.
+var accessTokenTypes = []string{"", "JWT", "at+jwt"}
+
+// parseToken parses an access token and checks its header, but not its signature or claims. It
+// returns the errors of parseJWS.
 func parseToken(rawToken string, algorithms []string) (*accessToken, error) {
 	token := &accessToken{}
 	var err error
-	if token.JWS, err = jose.Parse(rawToken, algorithms, token.claims.setMember); err == nil {
-		return token, nil
+	token.JWS, err = parseJWS(rawToken, algorithms, accessTokenTypes, token.claims.setMember)
+	if err != nil {
+		return nil, err
+	}
+	return token, nil
+}
+
+// parseJWS calls jose.Parse. It returns ErrTokenMalformed; ErrTokenSignature if the algorithm isn't
+// accepted; or ErrTokenNotAccepted if typ in the header isn't accepted.
+func parseJWS(rawToken string, algorithms, types []string,
+	visit func(name []byte, value strictjson.Value)) (*jose.JWS, error) {
+	jws, err := jose.Parse(rawToken, algorithms, types, visit)
+	if err == nil {
+		return jws, nil
 	}
 	joseErr, _ := errors.AsType[*jose.Error](err)
 	switch joseErr.Reason {

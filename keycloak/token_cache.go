@@ -32,11 +32,12 @@ type tokenCache struct {
 }
 
 // A verifiedToken is a token that passed every check. Each use checks again its validity period,
-// and whether the issuer still has the same key.
+// whether the issuer still has the same key, and whether the token was revoked.
 type verifiedToken struct {
-	keys                 Keys
+	issuer               *Issuer
 	keyID                string // the token's kid
 	key                  Key
+	session              TokenSession
 	notBefore, expiresAt time.Time // with leeway
 	user                 identity.User
 	tokenInfo            identity.TokenInfo // user.Token
@@ -88,7 +89,7 @@ func (c *tokenCache) get(ctx context.Context, token string, now time.Time) (*ver
 		c.tokens.Invalidate(token)
 		return nil, nil
 	}
-	key, err := entry.keys.Key(ctx, entry.keyID)
+	key, err := entry.issuer.Keys.Key(ctx, entry.keyID)
 	if err != nil {
 		return nil, keyError(ctx, err)
 	}
@@ -97,6 +98,13 @@ func (c *tokenCache) get(ctx context.Context, token string, now time.Time) (*ver
 		return nil, nil
 	}
 	return entry, nil
+}
+
+// drop removes a token and its answers.
+func (c *tokenCache) drop(token string) {
+	if c != nil {
+		c.tokens.Invalidate(token)
+	}
 }
 
 // put stores a verified token. When put returns, the cache is within its limit.
@@ -113,6 +121,14 @@ func (c *tokenCache) put(token string, entry *verifiedToken, user *identity.User
 	c.tokens.Set(token, entry)
 	// If another request is evicting, otter defers the eviction for this entry.
 	c.tokens.CleanUp()
+}
+
+// checkRevoked returns an error if the token was revoked.
+func (v *verifiedToken) checkRevoked() error {
+	if v.issuer.CheckRevoked == nil {
+		return nil
+	}
+	return v.issuer.CheckRevoked(v.session)
 }
 
 // copyUser returns a copy of the user for one request. Setting the copy's fields and appending to
@@ -138,7 +154,7 @@ func clipLists(user *identity.User, tokenInfo *identity.TokenInfo) {
 }
 
 // verifyOnce calls jose.Verify. Concurrent callers with the same token and key share one check.
-func (c *tokenCache) verifyOnce(rawToken string, token *accessToken, key Key) bool {
+func (c *tokenCache) verifyOnce(rawToken string, token *jose.JWS, key Key) bool {
 	check := func() bool {
 		return jose.Verify(token.Algorithm, key.Public, token.SigningInput, token.Signature)
 	}

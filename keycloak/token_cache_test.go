@@ -373,7 +373,7 @@ func TestTokenCache_sharedCheck(t *testing.T) {
 			if n%2 == 1 {
 				key = otherKey
 			}
-			if got := cache.verifyOnce(text, token, key); got != (n%2 == 0) {
+			if got := cache.verifyOnce(text, token.JWS, key); got != (n%2 == 0) {
 				t.Errorf("verifyOnce() = %v for caller %d, want %v", got, n, n%2 == 0)
 			}
 		})

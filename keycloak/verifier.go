@@ -20,6 +20,23 @@ import (
 type Issuer struct {
 	Names []string // required, unless Keys is a *KeySet: then it defaults to the realm's issuer
 	Keys  Keys     // a *KeySet, or StaticKeys
+
+	// CheckRevoked, if set, is called with the session of each token that has passed all other
+	// checks, on each use of the token. If the token was revoked, it returns an identity.Error with
+	// the Reason ErrTokenRevoked, and the token is rejected with that error. It must be fast, and
+	// safe for concurrent use. Package revocation has a Set with such a method.
+	CheckRevoked func(TokenSession) error
+}
+
+// A TokenSession identifies the session of an access token.
+type TokenSession struct {
+	SessionID string    // the claim sid; "" if there is none, as in a service account's token
+	Subject   string    // the claim sub
+	IssuedAt  time.Time // the claim iat; zero if there is none
+	ExpiresAt time.Time // the claim exp
+	// Offline means that the token has the scope offline_access: its refresh token keeps working
+	// when the user's session ends.
+	Offline bool
 }
 
 const maxLeeway = 5 * time.Minute
@@ -77,9 +94,9 @@ const DefaultTokenMaxBytes = 16 << 10
 // are cached.
 type Verifier struct {
 	config        VerifierConfig
-	keysByIssuer  map[string]Keys
-	quotedIssuers string      // all names, quoted, for error details
-	cache         *tokenCache // nil if there is none
+	issuers       map[string]*Issuer // by each of their names
+	quotedIssuers string             // all names, quoted, for error details
+	cache         *tokenCache        // nil if there is none
 }
 
 // NewVerifier checks config and returns a Verifier. It copies config's lists, and doesn't change
@@ -88,7 +105,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	config.Audience, config.Algorithms = slices.Clone(config.Audience),
 		slices.Clone(config.Algorithms)
 	config.AuthorizedParties = slices.Clone(config.AuthorizedParties)
-	v := &Verifier{config: config, keysByIssuer: map[string]Keys{}}
+	v := &Verifier{config: config, issuers: map[string]*Issuer{}}
 	var names []string
 	for _, issuer := range config.Issuers {
 		set, isKeySet := issuer.Keys.(*KeySet)
@@ -105,16 +122,16 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 			issuerNames = []string{set.realm.Issuer()}
 		}
 		for _, name := range issuerNames {
-			if _, exists := v.keysByIssuer[name]; exists || name == "" {
+			if _, exists := v.issuers[name]; exists || name == "" {
 				return nil, fmt.Errorf("keycloak: issuer %q is empty or a duplicate", name)
 			}
-			v.keysByIssuer[name] = issuer.Keys
+			v.issuers[name] = &issuer
 			names = append(names, name)
 		}
 	}
 	v.quotedIssuers = quoteList(names)
 	switch {
-	case len(v.keysByIssuer) == 0:
+	case len(v.issuers) == 0:
 		return nil, errors.New("keycloak: a verifier needs an issuer")
 	case len(config.Audience) == 0 || slices.Contains(config.Audience, ""):
 		return nil, errors.New("keycloak: a verifier needs an audience")
@@ -162,9 +179,9 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 
 // Verify verifies an access token in the compact form of RFC 7515 and returns its user. It fails
 // with an identity.Error whose Reason tells which check failed first, in this order: size, form,
-// header, iss, typ, cnf, aud or azp, sub, nbf and iat, exp, key, signature. The kind of a token is
-// checked before its expiry: a client that is told that an ID token has expired would refresh it
-// forever.
+// header, iss, typ, cnf, aud or azp, sub, nbf and iat, exp, key, signature, revocation. The kind of
+// a token is checked before its expiry: a client that is told that an ID token has expired would
+// refresh it forever.
 //
 // Claims are checked before the signature, so that an expired or foreign token can't cause a fetch
 // of keys. They aren't used for anything else until the signature is verified. If ctx ends while
@@ -177,7 +194,7 @@ func (v *Verifier) Verify(ctx context.Context, accessToken string) (*identity.Us
 // verify implements Verify, and also returns the answers that are kept for the token, if any.
 func (v *Verifier) verify(ctx context.Context, accessToken string) (
 	*identity.User, *Answers, error) {
-	if v == nil || v.keysByIssuer == nil {
+	if v == nil || v.issuers == nil {
 		return nil, nil, &identity.Error{Reason: identity.ErrKeysUnavailable,
 			Detail: "the zero Verifier accepts nothing: make it with keycloak.NewVerifier"}
 	}
@@ -190,98 +207,131 @@ func (v *Verifier) verify(ctx context.Context, accessToken string) (
 	case err != nil:
 		return nil, nil, err
 	case entry != nil:
+		if err := entry.checkRevoked(); err != nil {
+			v.cache.drop(accessToken)
+			return nil, nil, err
+		}
 		return entry.copyUser(), entry.answers, nil
 	}
 	token, err := parseToken(accessToken, v.config.Algorithms)
 	if err != nil {
 		return nil, nil, err
 	}
-	keys, err := v.checkIssuer(&token.claims)
+	issuer, err := v.checkIssuer(token.claims.iss)
 	if err != nil {
 		return nil, nil, err
 	}
-	notBefore, expiresAt, err := v.checkClaims(&token.claims)
+	times, err := v.checkClaims(&token.claims)
 	if err != nil {
 		return nil, nil, err
 	}
-	key, err := v.verifySignature(ctx, keys, accessToken, token)
+	key, err := v.verifySignature(ctx, issuer.Keys, accessToken, token.JWS)
 	if err != nil {
 		return nil, nil, err
 	}
-	user := newUser(&token.claims, token.Payload, expiresAt)
+	user := newUser(&token.claims, token.Payload, times.expiresAt)
 	entry := &verifiedToken{
-		keys: keys, keyID: token.KeyID, key: key,
-		notBefore: notBefore.Add(-v.config.Leeway), expiresAt: expiresAt.Add(v.config.Leeway),
+		issuer: issuer, keyID: token.KeyID, key: key,
+		session:   newTokenSession(user, times.issuedAt),
+		notBefore: times.notBefore.Add(-v.config.Leeway),
+		expiresAt: times.expiresAt.Add(v.config.Leeway),
+	}
+	if err := entry.checkRevoked(); err != nil {
+		return nil, nil, err
 	}
 	v.cache.put(accessToken, entry, user)
 	return user, entry.answers, nil
 }
 
-// checkIssuer returns the keys of the issuer that the token names.
-func (v *Verifier) checkIssuer(c *claims) (Keys, error) {
-	issuer, _ := c.iss.String()
-	keys := v.keysByIssuer[issuer]
-	if keys == nil {
-		return nil, notAcceptedError("iss is %s; accepted: %s (Issuer.Names)", c.iss.Quoted(),
-			v.quotedIssuers)
+// newTokenSession returns the session of user's token.
+func newTokenSession(user *identity.User, issuedAt time.Time) TokenSession {
+	session := TokenSession{Subject: user.ID, IssuedAt: issuedAt, ExpiresAt: user.Token.ExpiresAt,
+		Offline: user.HasScope("offline_access")}
+	if user.Token.Session != nil {
+		session.SessionID = user.Token.Session.ID
 	}
-	return keys, nil
+	return session
 }
 
-// checkClaims checks the claims by RFC 9068, section 4, and Keycloak's typ claim. It returns the
-// token's validity period, before leeway is applied. notBefore is the later of nbf and iat, or zero
-// if both are absent.
-func (v *Verifier) checkClaims(c *claims) (notBefore, expiresAt time.Time, err error) {
+// checkIssuer returns the issuer that a token names in iss.
+func (v *Verifier) checkIssuer(iss strictjson.Value) (*Issuer, error) {
+	name, _ := iss.String()
+	issuer := v.issuers[name]
+	if issuer == nil {
+		return nil, notAcceptedError("iss is %s; accepted: %s (Issuer.Names)", iss.Quoted(),
+			v.quotedIssuers)
+	}
+	return issuer, nil
+}
+
+// tokenTimes are the times of a token, before leeway is applied.
+type tokenTimes struct {
+	notBefore time.Time // the later of nbf and iat; zero if both are absent
+	issuedAt  time.Time // zero if iat is absent
+	expiresAt time.Time
+}
+
+// checkClaims checks the claims by RFC 9068, section 4, and Keycloak's typ claim.
+func (v *Verifier) checkClaims(c *claims) (tokenTimes, error) {
 	// ID, refresh and logout tokens have the same issuer, and ID tokens are signed with the same
 	// keys. Only typ and aud distinguish access tokens from them.
 	if typ, _ := c.typ.String(); !strings.EqualFold(typ, "Bearer") {
-		return time.Time{}, time.Time{},
-			notAcceptedError("typ is %s; accepted: \"Bearer\", which access tokens have",
-				c.typ.Quoted())
+		return tokenTimes{}, notAcceptedError(
+			"typ is %s; accepted: \"Bearer\", which access tokens have", c.typ.Quoted())
 	}
 	if c.cnf != nil && !v.config.AllowBound {
-		return time.Time{}, time.Time{}, notAcceptedError(
+		return tokenTimes{}, notAcceptedError(
 			"cnf is %s: the token is bound to its client's key, and a bearer token carries no "+
 				"proof of that key", c.cnf.Quoted())
 	}
 	if err := v.checkAudience(c); err != nil {
-		return time.Time{}, time.Time{}, err
+		return tokenTimes{}, err
 	}
 	if sub, _ := c.sub.String(); sub == "" {
-		return time.Time{}, time.Time{}, notAcceptedError(
+		return tokenTimes{}, notAcceptedError(
 			"sub is %s: the client lacks the client scope basic, or gives lightweight access "+
 				"tokens", c.sub.Quoted())
 	}
+	return v.checkTimes(c.nbf, c.iat, c.exp)
+}
+
+// checkTimes checks that nbf and iat, if present, are in the past, and that exp is present and in
+// the future.
+func (v *Verifier) checkTimes(nbf, iat, exp strictjson.Value) (times tokenTimes, err error) {
 	now := v.config.Now()
 	for _, claim := range []struct {
 		name  string
 		value strictjson.Value
-	}{{"nbf", c.nbf}, {"iat", c.iat}} {
+	}{{"nbf", nbf}, {"iat", iat}} {
 		if claim.value == nil {
 			continue
 		}
 		date, err := parseNumericDate(claim.name, claim.value)
 		if err != nil {
-			return time.Time{}, time.Time{}, err
+			return tokenTimes{}, err
 		}
 		if date.After(now.Add(v.config.Leeway)) {
-			return time.Time{}, time.Time{}, &identity.Error{Reason: identity.ErrTokenNotYetValid,
+			return tokenTimes{}, &identity.Error{Reason: identity.ErrTokenNotYetValid,
 				Detail: fmt.Sprintf("%s is %s; now is %s: do the clocks differ?", claim.name,
 					formatTime(date), formatTime(now))}
 		}
-		notBefore = latest(notBefore, date)
+		times.notBefore = latest(times.notBefore, date)
+		if claim.name == "iat" {
+			times.issuedAt = date
+		}
 	}
-	if c.exp == nil {
-		return time.Time{}, time.Time{}, malformedError("exp is missing")
+	if exp == nil {
+		return tokenTimes{}, malformedError("exp is missing")
 	}
-	if expiresAt, err = parseNumericDate("exp", c.exp); err != nil {
-		return time.Time{}, time.Time{}, err
+	if times.expiresAt, err = parseNumericDate("exp", exp); err != nil {
+		return tokenTimes{}, err
 	}
-	if !now.Before(expiresAt.Add(v.config.Leeway)) {
-		return time.Time{}, time.Time{}, &identity.Error{Reason: identity.ErrTokenExpired,
-			Detail: fmt.Sprintf("exp is %s; now is %s", formatTime(expiresAt), formatTime(now))}
+	if !now.Before(times.expiresAt.Add(v.config.Leeway)) {
+		return tokenTimes{}, &identity.Error{Reason: identity.ErrTokenExpired,
+			Detail: fmt.Sprintf("exp is %s; now is %s", formatTime(times.expiresAt),
+				formatTime(now))}
 	}
-	return notBefore, expiresAt, nil
+	return times, nil
 }
 
 // checkAudience checks which APIs the token is for (aud), and which client got it (azp).

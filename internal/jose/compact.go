@@ -29,7 +29,7 @@ type Reason int
 const (
 	ReasonMalformed Reason = iota + 1
 	ReasonAlgorithm        // alg isn't accepted
-	ReasonType             // the header's typ isn't the type of an access token
+	ReasonType             // the header's typ isn't accepted
 )
 
 // An Error says why a token is rejected, for operators.
@@ -50,9 +50,10 @@ func malformedError(format string, args ...any) error {
 
 // Parse parses a compact JWS, RFC 7515 section 3.1, whose payload is a JSON object of claims. It
 // calls visit with each claim, as strictjson.VisitMembers does. Parse checks the header: kid is
-// required, alg must be in acceptedAlgs, crit and cty must be absent, and typ, if present, must be
-// the type of an access token. Parse doesn't check the signature. Any error is an *Error.
-func Parse(token string, acceptedAlgs []string,
+// required, alg must be in acceptedAlgs, crit and cty must be absent, and typ must be in
+// acceptedTypes, in any case, with or without the prefix "application/". If acceptedTypes contains
+// "", typ may be absent. Parse doesn't check the signature. Any error is an *Error.
+func Parse(token string, acceptedAlgs, acceptedTypes []string,
 	visit func(name []byte, value strictjson.Value)) (*JWS, error) {
 	parts, err := DecodeCompact(token)
 	if err != nil {
@@ -66,7 +67,7 @@ func Parse(token string, acceptedAlgs []string,
 	if err := reader.VisitMembers(parts[1], visit); err != nil {
 		return nil, malformedError("the payload %v", err)
 	}
-	alg, kid, err := h.check(acceptedAlgs)
+	alg, kid, err := h.check(acceptedAlgs, acceptedTypes)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +120,7 @@ func (h *header) setMember(name []byte, value strictjson.Value) {
 	}
 }
 
-func (h *header) check(acceptedAlgs []string) (alg, kid string, err error) {
+func (h *header) check(acceptedAlgs, acceptedTypes []string) (alg, kid string, err error) {
 	if h.crit != nil {
 		return "", "", malformedError("the header has crit: extensions are not supported")
 	}
@@ -140,15 +141,22 @@ func (h *header) check(acceptedAlgs []string) (alg, kid string, err error) {
 		return "", "", newError(ReasonAlgorithm, "alg is %s; accepted: %s", h.alg.Quoted(),
 			strings.Join(acceptedAlgs, ", "))
 	}
-	if h.typ == nil {
-		return alg, kid, nil
+	typ, ok := h.typ.String()
+	for _, accepted := range acceptedTypes {
+		if ok && accepted != "" && isType(typ, accepted) || h.typ == nil && accepted == "" {
+			return alg, kid, nil
+		}
 	}
-	// RFC 9068, section 4, and RFC 8725, section 3.11. Media types are case-insensitive.
-	switch typ, _ := h.typ.String(); {
-	case strings.EqualFold(typ, "JWT"), strings.EqualFold(typ, "at+jwt"),
-		strings.EqualFold(typ, "application/jwt"), strings.EqualFold(typ, "application/at+jwt"):
-		return alg, kid, nil
-	}
-	return "", "", newError(ReasonType, "typ in the header is %s; accepted: JWT, at+jwt",
-		h.typ.Quoted())
+	names := slices.DeleteFunc(slices.Clone(acceptedTypes), func(t string) bool { return t == "" })
+	return "", "", newError(ReasonType, "typ in the header is %s; accepted: %s", h.typ.Quoted(),
+		strings.Join(names, ", "))
+}
+
+// isType reports whether typ is the media type accepted, which lacks the prefix "application/".
+// Media types are case-insensitive, and typ may lack the prefix: RFC 7515, section 4.1.9.
+func isType(typ, accepted string) bool {
+	const prefix = "application/"
+	return strings.EqualFold(typ, accepted) ||
+		len(typ) > len(prefix) && strings.EqualFold(typ[:len(prefix)], prefix) &&
+			strings.EqualFold(typ[len(prefix):], accepted)
 }
