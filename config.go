@@ -20,6 +20,7 @@ import (
 	"github.com/cloakql/cloakql/internal/middleware"
 	"github.com/cloakql/cloakql/keycloak"
 	"github.com/cloakql/cloakql/limits"
+	"github.com/cloakql/cloakql/revocation"
 	"github.com/cloakql/cloakql/signin"
 	"github.com/cloakql/cloakql/throttle"
 )
@@ -53,6 +54,16 @@ type Config struct {
 	// the client. Set Audience to accept only tokens for this API, once every client that calls it
 	// has an audience mapper.
 	Tokens keycloak.VerifierConfig
+
+	// Revoked has the sessions that ended while their access tokens are still valid. If it is nil,
+	// New makes a set. If Client is set, the server adds the sessions that Keycloak's back-channel
+	// logout names and those that logout ends, and rejects their tokens. A set has the sessions of
+	// Realm only; for other realms, set Issuer.CheckRevoked.
+	Revoked *revocation.Set
+
+	// DisableBackchannelLogout removes the path /backchannel-logout, to which Keycloak sends logout
+	// tokens (keycloak.BackchannelLogout) if it is the Backchannel logout URL of Client.
+	DisableBackchannelLogout bool
 
 	// Attempts limits attempts per account, per token and per address.
 	Attempts throttle.Config
@@ -200,6 +211,9 @@ func (c Config) withDefaults() (Config, error) {
 		c.Tokens.Audience = []string{c.Client.ClientID}
 		c.Tokens.AuthorizedParty = cmp.Or(c.Tokens.AuthorizedParty, c.Client.ClientID)
 	}
+	if c.Revoked == nil {
+		c.Revoked = &revocation.Set{Log: c.Log}
+	}
 	c.Limits.RootFieldMax = maps.Clone(c.Limits.RootFieldMax)
 	if c.Limits.RootFieldMax == nil {
 		c.Limits.RootFieldMax = map[string]int{"login": 1, "refresh": 1, "logout": 1}
@@ -236,6 +250,19 @@ func (c Config) rewriteDetail(detail string) string {
 	return c.RewriteDetail(detail)
 }
 
+// isOfRealm reports whether issuer is Realm, and not another realm whose tokens are accepted too.
+func (c Config) isOfRealm(issuer keycloak.Issuer) bool {
+	if keySet, ok := issuer.Keys.(*keycloak.KeySet); ok {
+		return keySet.Realm() == c.Realm
+	}
+	return slices.Contains(issuer.Names, c.Realm.Issuer())
+}
+
+// servesBackchannelLogout reports whether the server accepts logout tokens.
+func (c Config) servesBackchannelLogout() bool {
+	return c.hasClient() && !c.DisableBackchannelLogout
+}
+
 // issuerNames returns the accepted values of the iss claim.
 func (c Config) issuerNames() []string {
 	var names []string
@@ -264,6 +291,7 @@ func (c Config) LogValue() slog.Value {
 		slog.Any("authorizedParties", c.Tokens.AuthorizedParties),
 		slog.Duration("refreshGrace", c.Client.RefreshGrace),
 		slog.Bool("refreshGraceAnyNetwork", c.Client.RefreshGraceAnyNetwork),
+		slog.Bool("backchannelLogout", c.servesBackchannelLogout()),
 		// Exposure.
 		slog.Bool("console", c.HTTP.Console), slog.Bool("introspection", c.GraphQL.Introspection),
 		slog.String("introspectionRole", c.IntrospectionRole),

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
+	"github.com/cloakql/cloakql/revocation"
 )
 
 // TestErrorTable provokes every error in apierror/table.go. It checks the code, reason, message,
@@ -33,6 +34,8 @@ func TestErrorTable(t *testing.T) {
 	prodConfig := testConfig(t, withKeycloak(kc), "RUNTIME_ENV=prod")
 	shortTimeoutConfig := testConfig(t, withKeycloak(hungKeycloak), "RUNTIME_ENV=prod")
 	shortTimeoutConfig.GraphQL.Timeout = 20 * time.Millisecond
+	localConfig.Revoked = &revocation.Set{}
+	localConfig.Revoked.Add(revocation.End{SessionID: "ended"})
 	s := newTestServer(t, localConfig, nil)
 	brokenKeycloakServer := newTestServer(t, testConfig(t, withKeycloak(brokenKeycloak)), nil)
 
@@ -104,6 +107,8 @@ func TestErrorTable(t *testing.T) {
 				600}})), 200, "UNAUTHENTICATED/TOKEN_NOT_YET_VALID", "Token isn't valid yet", "me"},
 		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Lifetime: -time.Minute})), 200,
 			"UNAUTHENTICATED/TOKEN_EXPIRED", "Token has expired", "me"},
+		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Claims: map[string]any{"sid": "ended"}})), 200,
+			"UNAUTHENTICATED/TOKEN_REVOKED", "Your session has ended: sign in again", "me"},
 		{s, me(bearer(t, kc, keycloaktest.TokenSpec{Header: map[string]any{"kid": "unknown"}})),
 			200, "UNAUTHENTICATED/KEY_UNKNOWN", "Token signature couldn't be verified", "me"},
 		{s, me(forgedToken), 200, "UNAUTHENTICATED/TOKEN_SIGNATURE",

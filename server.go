@@ -43,6 +43,7 @@ import (
 	"github.com/cloakql/cloakql/internal/middleware"
 	"github.com/cloakql/cloakql/keycloak"
 	"github.com/cloakql/cloakql/limits"
+	"github.com/cloakql/cloakql/revocation"
 	"github.com/cloakql/cloakql/signin"
 	"github.com/cloakql/cloakql/throttle"
 )
@@ -54,6 +55,8 @@ const (
 
 	healthPath = "/healthz"
 	readyPath  = "/readyz"
+
+	backchannelLogoutPath = "/backchannel-logout"
 )
 
 // A Server serves a GraphQL API and refreshes the realm's keys. Create one with New. It is safe for
@@ -79,7 +82,14 @@ func New(config Config) (*Server, error) {
 	}
 	s := &Server{config: config, keys: keycloak.NewKeySet(config.Realm, config.Keys)}
 	if config.hasClient() {
-		if s.client, err = keycloak.NewClient(config.Client); err != nil {
+		client := config.Client
+		client.SessionEnded = func(end keycloak.SessionEnd) {
+			s.endSession(end)
+			if config.Client.SessionEnded != nil {
+				config.Client.SessionEnded(end)
+			}
+		}
+		if s.client, err = keycloak.NewClient(client); err != nil {
 			return nil, err
 		}
 	}
@@ -104,9 +114,16 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	var realmIssuers []keycloak.Issuer
+	c.Tokens.Issuers = slices.Clone(c.Tokens.Issuers)
 	for i := range c.Tokens.Issuers {
-		if c.Tokens.Issuers[i].Keys == nil {
-			c.Tokens.Issuers[i].Keys = s.keys
+		issuer := &c.Tokens.Issuers[i]
+		if issuer.Keys == nil {
+			issuer.Keys = s.keys
+		}
+		if c.hasClient() && c.isOfRealm(*issuer) {
+			realmIssuers = append(realmIssuers, *issuer)
+			issuer.CheckRevoked = s.checkRevoked(issuer.CheckRevoked)
 		}
 	}
 	c.Tokens.KeepAnswers = c.Tokens.KeepAnswers || c.keepsAnswers()
@@ -146,12 +163,61 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 	mux.HandleFunc("GET "+readyPath, s.serveReady)
 	rule := middleware.HostRule{
 		Local: c.Local, AllowedHosts: hosts, Proxies: c.HTTP.Proxies,
-		ProbePaths: []string{healthPath, readyPath}, RewriteMessage: c.RewriteDetail, Log: c.Log,
+		InternalPaths:  []string{healthPath, readyPath, backchannelLogoutPath},
+		RewriteMessage: c.RewriteDetail, Log: c.Log,
 	}
-	// CORS wraps the host rule and all paths, so that a page can also read errors about a wrong
-	// path or host.
+	// CORS wraps the host rule and all paths for clients, so that a page can also read errors about
+	// a wrong path or host.
 	h := middleware.CORS(origins, rule.Handler(mux))
+	if c.servesBackchannelLogout() && len(realmIssuers) > 0 {
+		logout, err := s.newBackchannelLogout(realmIssuers)
+		if err != nil {
+			return nil, err
+		}
+		h = handlePath(backchannelLogoutPath, rule.Handler(logout), h)
+	}
 	return middleware.WriteDeadline(c.requestTimeout()+readTimeout+5*time.Second, h), nil
+}
+
+// newBackchannelLogout returns the handler to which Keycloak sends logout tokens. issuers are the
+// realm's.
+func (s *Server) newBackchannelLogout(issuers []keycloak.Issuer) (http.Handler, error) {
+	tokens := s.config.Tokens
+	tokens.Issuers = issuers
+	// The session of a token that was issued to another client need not have this server's client,
+	// and then Keycloak tells only that other client about its end.
+	clients := append([]string{s.config.Client.ClientID}, tokens.AuthorizedParties...)
+	return keycloak.BackchannelLogout(keycloak.BackchannelLogoutConfig{
+		Tokens: tokens, ClientIDs: clients, End: s.endSession, Log: s.config.Log})
+}
+
+// endSession revokes the access tokens of a session.
+func (s *Server) endSession(end keycloak.SessionEnd) { s.config.Revoked.Add(revocation.End(end)) }
+
+// checkRevoked returns a function for Issuer.CheckRevoked that calls next, unless next is nil, and
+// then checks the ended sessions of the realm.
+func (s *Server) checkRevoked(
+	next func(keycloak.TokenSession) error) func(keycloak.TokenSession) error {
+	return func(session keycloak.TokenSession) error {
+		if next != nil {
+			if err := next(session); err != nil {
+				return err
+			}
+		}
+		return s.config.Revoked.Check(revocation.Token(session))
+	}
+}
+
+// handlePath returns a handler that calls h for exactly this path, and other for all other paths.
+// Unlike a ServeMux, it leaves redirects and OPTIONS * to other.
+func handlePath(path string, h, other http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == path {
+			h.ServeHTTP(w, r)
+			return
+		}
+		other.ServeHTTP(w, r)
+	})
 }
 
 // parseAll parses each item of the named field of Config.HTTP.
@@ -275,9 +341,10 @@ func Policy(config Config) (authz.PolicyTable, error) {
 	return authz.Policy(schema.Schema(), config.Authz)
 }
 
-// Handler returns the handler for /graphql, /healthz, /readyz and, if Config.HTTP.Console is set,
-// the console. Run serves this handler. If you serve it with an http.Server of your own, set that
-// server's timeouts, and call Close after it has stopped.
+// Handler returns the handler for /graphql, /healthz, /readyz, /backchannel-logout unless
+// Config.DisableBackchannelLogout is set, and the console if Config.HTTP.Console is set. Run serves
+// this handler. If you serve it with an http.Server of your own, set that server's timeouts, and
+// call Close after it has stopped.
 func (s *Server) Handler() http.Handler {
 	if s == nil || s.handler == nil {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

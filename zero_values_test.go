@@ -30,6 +30,7 @@ import (
 	"github.com/cloakql/cloakql/keycloak"
 	"github.com/cloakql/cloakql/keycloak/keycloaktest"
 	"github.com/cloakql/cloakql/limits"
+	"github.com/cloakql/cloakql/revocation"
 	"github.com/cloakql/cloakql/signin"
 	"github.com/cloakql/cloakql/store"
 	"github.com/cloakql/cloakql/store/storetest"
@@ -48,8 +49,14 @@ var zeroValues = map[string]any{
 	"identity.Error":     new(identity.Error),
 	"identity.TokenInfo": new(identity.TokenInfo), "identity.User": new(identity.User),
 
-	"keycloak.Answers": new(keycloak.Answers),
-	"keycloak.Client":  new(keycloak.Client), "keycloak.ClientConfig": new(keycloak.ClientConfig),
+	"keycloak.Answers":                 new(keycloak.Answers),
+	"keycloak.BackchannelLogoutConfig": new(keycloak.BackchannelLogoutConfig),
+	"keycloak.SessionEnd":              new(keycloak.SessionEnd),
+	"keycloak.TokenSession":            new(keycloak.TokenSession),
+	"revocation.End":                   new(revocation.End),
+	"revocation.Set":                   new(revocation.Set),
+	"revocation.Token":                 new(revocation.Token),
+	"keycloak.Client":                  new(keycloak.Client), "keycloak.ClientConfig": new(keycloak.ClientConfig),
 	"keycloak.Issuer": new(keycloak.Issuer),
 	"keycloak.Key":    new(keycloak.Key), "keycloak.KeySet": new(keycloak.KeySet),
 	"keycloak.KeySetConfig": new(keycloak.KeySetConfig), "keycloak.Realm": new(keycloak.Realm),

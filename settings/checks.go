@@ -83,6 +83,7 @@ func (raw *rawSettings) finish(p *problems) {
 	server.RewriteDetail = TranslateFieldNames
 	server.Client.RefreshGraceAnyNetwork = raw.refreshGraceNetwork == "any"
 	server.DisableAnswerCache = raw.answerCache == "off"
+	server.DisableBackchannelLogout = raw.backchannelLogout == "off"
 	server.HTTP.Console = raw.console == "on" || raw.console == "auto" && server.Local
 	server.GraphQL.AllowGET = server.Local
 	if raw.getQueries != nil {

@@ -57,7 +57,7 @@ func (raw *rawSettings) groups() []group {
 				doc:          "The name of the realm.",
 			}, {
 				name: "KEYCLOAK_CLIENT_ID", dest: anyValue(&client.ClientID),
-				fieldNames:   "ClientConfig.ClientID",
+				fieldNames:   "ClientConfig.ClientID, BackchannelLogoutConfig.ClientIDs",
 				requiredText: "the client ID, as in Keycloak's admin console",
 				doc: "The ID of a confidential client of the realm. Only `login` needs the " +
 					"client's direct access grants.",
@@ -141,6 +141,14 @@ func (raw *rawSettings) groups() []group {
 				doc: "Whether the server caches the responses to queries of `me`, and sends them " +
 					"again while the token is valid: `on` or `off`. A token's responses take at " +
 					"most 16 KiB, within `TOKEN_CACHE_BYTES`.",
+			}, {
+				name: "BACKCHANNEL_LOGOUT", defaultValue: "on",
+				dest:       oneOf(&raw.backchannelLogout, "on", "off"),
+				fieldNames: "Config.DisableBackchannelLogout",
+				doc: "Whether Keycloak may send logout tokens to `/backchannel-logout`: `on` or " +
+					"`off`. When a session ends, its access tokens are then refused at once. Set " +
+					"the client's Backchannel logout URL in Keycloak: docs/operating.md, Tokens " +
+					"in circulation.",
 			}, {
 				name: "TOKEN_ALGORITHMS", dest: eachItem(&tokens.Algorithms, parseAlgorithm),
 				fieldNames: "VerifierConfig.Algorithms", defaultText: "all of them",

@@ -15,7 +15,8 @@ import (
 // of these fields with a setting.
 func TestTranslateFieldNames_keycloak(t *testing.T) {
 	fieldPattern := regexp.MustCompile(
-		`(VerifierConfig|ClientConfig|KeySetConfig|Issuer)\.[A-Z]\w+|NewRealm's \w+`)
+		`(VerifierConfig|BackchannelLogoutConfig|ClientConfig|KeySetConfig|Issuer)\.[A-Z]\w+` +
+			`|NewRealm's \w+`)
 	settingNamePattern := regexp.MustCompile(`(KEYCLOAK|TOKEN|KEYS|LOGIN|REFRESH)_[A-Z_]+`)
 	files, err := filepath.Glob("../keycloak/*.go")
 	if err != nil {

@@ -35,6 +35,7 @@ type rawSettings struct {
 	issuers              []string
 	refreshGraceNetwork  string
 	answerCache          string
+	backchannelLogout    string
 	console              string
 	getQueries           *bool
 	trustedDocuments     string

@@ -710,6 +710,8 @@ func TestRead_loggedConfig(t *testing.T) {
 		{local, "config.trustedDocuments=off"},
 		{local, "config.tokenCacheBytes=50331648 config.answerCache=true"},
 		{line("ANSWER_CACHE=off"), "config.answerCache=false"},
+		{local, "config.backchannelLogout=true"},
+		{line("BACKCHANNEL_LOGOUT=off"), "config.backchannelLogout=false"},
 		{line("TOKEN_CACHE_BYTES=0"), "config.tokenCacheBytes=0 config.answerCache=false"},
 		{local, "config.tokenAlgorithms=[]"}, {line("TOKEN_ALGORITHMS=ES256"),
 			"config.tokenAlgorithms=[ES256]"},

@@ -21,9 +21,9 @@ type HostRule struct {
 	Local        bool
 	AllowedHosts []Host
 	Proxies      []netip.Prefix
-	// ProbePaths are the paths that orchestrators call by IP address. Unless Local is set, these
-	// paths are allowed under any host.
-	ProbePaths []string
+	// InternalPaths are the paths that orchestrators and Keycloak call by an internal name or an IP
+	// address. Unless Local is set, these paths are allowed under any host.
+	InternalPaths []string
 	// RewriteMessage, if set, replaces the names of Go fields in the error message, for example
 	// with the names of settings.
 	RewriteMessage func(string) string
@@ -88,7 +88,7 @@ func (rule HostRule) rejectionMessage(r *http.Request) string {
 	case rule.Local:
 	case len(rule.AllowedHosts) == 0:
 		return ""
-	case slices.Contains(rule.ProbePaths, r.URL.Path):
+	case slices.Contains(rule.InternalPaths, r.URL.Path):
 		return ""
 	}
 	// For an absolute request target, r.Host is its host (RFC 9112, section 3.2.2).
