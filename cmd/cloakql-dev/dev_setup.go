@@ -71,6 +71,10 @@ func newDevSetup(environ []string, dir string) (devSetup, error) {
 		users:   []console.User{{Username: "alice", Password: "alice-password"}},
 		stop:    fakeKeycloak.Close,
 		printHelp: func(out io.Writer, url string) {
+			// The realm file has the URL for the default ADDR.
+			fakeKeycloak.Realm("local").UpdateClient("local-api", []byte(
+				`{"attributes": {"backchannel.logout.url": "`+
+					strings.TrimSuffix(url, "graphql")+`backchannel-logout"}}`))
 			const login = `{"query":"mutation { login(username: \"alice\", password: ` +
 				`\"alice-password\") { accessToken refreshToken expiresIn } }"}`
 			fmt.Fprint(out, strings.Join([]string{
