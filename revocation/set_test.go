@@ -137,18 +137,19 @@ func TestSet_zeroValue(t *testing.T) {
 // then lives longer than the set knew, and counts as expired.
 func TestSet_dropsOldEntries(t *testing.T) {
 	for name, tt := range map[string]struct {
-		known time.Duration // lifetime of a token that was checked before
-		max   time.Duration
-		want  time.Duration // how long an entry is kept
+		knownExpiry time.Time // of a token that was issued at noon and checked before
+		max         time.Duration
+		want        time.Duration // how long an entry is kept
 	}{
-		"short tokens":         {5 * time.Minute, 0, 70 * time.Minute},
-		"long tokens":          {10 * time.Hour, 0, 10*time.Hour + 10*time.Minute},
-		"tokens over the max":  {10 * time.Hour, 2 * time.Hour, 2*time.Hour + 10*time.Minute},
-		"tokens of many years": {1e6 * time.Hour, 0, 24*time.Hour + 10*time.Minute},
+		"short tokens": {noon.Add(5 * time.Minute), 0, 70 * time.Minute},
+		"long tokens":  {noon.Add(10 * time.Hour), 0, 10*time.Hour + 10*time.Minute},
+		"tokens over the max": {noon.Add(10 * time.Hour), 2 * time.Hour,
+			2*time.Hour + 10*time.Minute},
+		"tokens of many years": {noon.AddDate(7000, 0, 0), 0, 24*time.Hour + 10*time.Minute},
 	} {
 		s := newTestSet(0)
 		s.MaxTokenLifetime = tt.max
-		s.check(t, name, Token{SessionID: "s0", IssuedAt: noon, ExpiresAt: noon.Add(tt.known)}, nil)
+		s.check(t, name, Token{SessionID: "s0", IssuedAt: noon, ExpiresAt: tt.knownExpiry}, nil)
 		for i := range 5000 { // a few in every shard
 			s.Add(End{SessionID: fmt.Sprint("s", i+1), At: noon})
 		}
