@@ -55,10 +55,10 @@ type Config struct {
 	// has an audience mapper.
 	Tokens keycloak.VerifierConfig
 
-	// Revoked has the sessions that ended while their access tokens are still valid. If it is nil,
-	// New makes a set. If Client is set, the server adds the sessions that Keycloak's back-channel
-	// logout names and those that logout ends, and rejects their tokens. A set has the sessions of
-	// Realm only; for other realms, set Issuer.CheckRevoked.
+	// Revoked has the sessions that ended while their access tokens are still valid. The server
+	// rejects their tokens. If Client is set, the server adds the sessions that Keycloak's
+	// back-channel logout names and those that logout ends, and if Revoked is nil, New makes a set.
+	// A set has the sessions of Realm only; for other realms, set Issuer.CheckRevoked.
 	Revoked *revocation.Set
 
 	// DisableBackchannelLogout removes the path /backchannel-logout, to which Keycloak sends logout
@@ -211,8 +211,8 @@ func (c Config) withDefaults() (Config, error) {
 		c.Tokens.Audience = []string{c.Client.ClientID}
 		c.Tokens.AuthorizedParty = cmp.Or(c.Tokens.AuthorizedParty, c.Client.ClientID)
 	}
-	if c.Revoked == nil {
-		c.Revoked = &revocation.Set{Log: c.Log}
+	if c.Revoked == nil && c.hasClient() {
+		c.Revoked = &revocation.Set{Log: c.Log, Now: c.Tokens.Now}
 	}
 	c.Limits.RootFieldMax = maps.Clone(c.Limits.RootFieldMax)
 	if c.Limits.RootFieldMax == nil {
@@ -250,8 +250,12 @@ func (c Config) rewriteDetail(detail string) string {
 	return c.RewriteDetail(detail)
 }
 
-// isOfRealm reports whether issuer is Realm, and not another realm whose tokens are accepted too.
+// isOfRealm reports whether issuer is Realm, and not another realm whose tokens are accepted too. A
+// single issuer is Realm, also if Names has a public URL of Realm that differs from its URL here.
 func (c Config) isOfRealm(issuer keycloak.Issuer) bool {
+	if len(c.Tokens.Issuers) == 1 {
+		return true
+	}
 	if keySet, ok := issuer.Keys.(*keycloak.KeySet); ok {
 		return keySet.Realm() == c.Realm
 	}

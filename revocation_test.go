@@ -363,3 +363,32 @@ func TestRevocation_ownSet(t *testing.T) {
 		t.Errorf("me ran %d times, want 2", got)
 	}
 }
+
+// A server without a client also rejects the tokens of the sessions in its set.
+func TestRevocation_withoutClient(t *testing.T) {
+	kc := newFakeKeycloak(t, clientSecret)
+	a, _ := countMe()
+	config := applicationConfig(t, kc, a)
+	config.Client = keycloak.ClientConfig{}
+	config.Tokens.Audience = []string{"shop-api"}
+	config.Revoked = &revocation.Set{}
+	config.Log = slog.New(slog.DiscardHandler)
+	handler := newServer(t, config).Handler()
+	token := signIn(t, kc)
+	for _, want := range []bool{false, true} {
+		body := post(handler, token.AccessToken, `{ me { username } }`)
+		if strings.Contains(body, "TOKEN_REVOKED") != want {
+			t.Errorf("me is %s, want it revoked: %v", body, want)
+		}
+		config.Revoked.Add(revocation.End{SessionID: token.SessionID})
+	}
+}
+
+// A realm may sign logout tokens with another algorithm than access tokens.
+func TestRevocation_otherAlgorithm(t *testing.T) {
+	r := newRevocationTest(t, func(c *cloakql.Config) { c.Tokens.Algorithms = []string{"ES256"} })
+	token := newLogoutToken(r.kc.Realm("shop"), "shop-api", "s1") // RS256
+	if status, body := r.post(token); status != http.StatusOK {
+		t.Errorf("got %d %s, want 200", status, body)
+	}
+}

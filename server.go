@@ -121,7 +121,7 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 		if issuer.Keys == nil {
 			issuer.Keys = s.keys
 		}
-		if c.hasClient() && c.isOfRealm(*issuer) {
+		if c.Revoked != nil && c.isOfRealm(*issuer) {
 			realmIssuers = append(realmIssuers, *issuer)
 			issuer.CheckRevoked = s.checkRevoked(issuer.CheckRevoked)
 		}
@@ -187,6 +187,11 @@ func (s *Server) newBackchannelLogout(issuers []keycloak.Issuer) (http.Handler, 
 	// The session of a token that was issued to another client need not have this server's client,
 	// and then Keycloak tells only that other client about its end.
 	clients := append([]string{s.config.Client.ClientID}, tokens.AuthorizedParties...)
+	if party := tokens.AuthorizedParty; party != "" && !slices.Contains(clients, party) {
+		clients = append(clients, party)
+	}
+	// A realm may sign logout tokens with another algorithm than access tokens.
+	tokens.Algorithms = nil
 	return keycloak.BackchannelLogout(keycloak.BackchannelLogoutConfig{
 		Tokens: tokens, ClientIDs: clients, End: s.endSession, Log: s.config.Log})
 }

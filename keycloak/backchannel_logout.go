@@ -17,8 +17,8 @@ import (
 
 // A SessionEnd says that a session ended, or all sessions of a user.
 type SessionEnd struct {
-	// SessionID is the ID of the session. If it is empty, all sessions of Subject ended that began
-	// before At.
+	// SessionID is the ID of the session. If it is empty, all sessions ended that
+	// Subject had at At.
 	SessionID string
 	Subject   string    // the user's ID; may be empty if SessionID isn't
 	At        time.Time // when the session ended, in whole seconds

@@ -336,22 +336,32 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 				if !errors.Is(err, identity.ErrSessionEnded) {
 					return struct{}{}, err
 				}
+			} else {
+				c.reportSessionEnd(refreshToken)
 			}
 			c.refresher.endSession(refreshToken)
-			c.reportSessionEnd(refreshToken)
 			return struct{}{}, nil
 		})
 	return err
 }
 
 // reportSessionEnd calls SessionEnded with the session of a refresh token. Call it after Keycloak
-// has accepted the token for a logout: Keycloak has then verified the token's signature, so the
-// token really belongs to the session that its payload names. A forged token could name any
-// session.
+// has ended the session: Keycloak has then verified the token's signature, so the token really
+// belongs to the session that its payload names. A forged token could name any session.
+//
+// It isn't called for an offline token: the user's online session, which has the same ID, may
+// continue.
 func (c *Client) reportSessionEnd(refreshToken identity.Secret) {
-	if session := sessionID(refreshToken); session != "" && c.config.SessionEnded != nil {
-		c.config.SessionEnded(SessionEnd{SessionID: session, At: time.Now().Truncate(time.Second)})
+	claims := readRefreshClaims(refreshToken)
+	if claims.Session == "" || claims.Type == "Offline" || c.config.SessionEnded == nil {
+		return
 	}
+	at := time.Now().Truncate(time.Second)
+	// Keycloak's clock may be ahead of this one.
+	if issuedAt := time.Unix(claims.IssuedAt, 0); issuedAt.After(at) {
+		at = issuedAt
+	}
+	c.config.SessionEnded(SessionEnd{SessionID: claims.Session, At: at})
 }
 
 // await runs work on a goroutine and returns its result. It returns early when ctx ends, and with

@@ -334,8 +334,9 @@ func TestClient_tooManyCalls(t *testing.T) {
 	}
 }
 
-// SessionEnded is called when Keycloak has accepted the refresh token of a logout, and only then: a
-// forged token can name any session.
+// SessionEnded is called when Keycloak has ended the session of a refresh token, and only then: a
+// forged token can name any session, and other refusals, or the end of an offline session, don't
+// mean that the online session ended.
 func TestLogout_sessionEnded(t *testing.T) {
 	for name, tt := range map[string]struct {
 		handler http.HandlerFunc
@@ -345,7 +346,10 @@ func TestLogout_sessionEnded(t *testing.T) {
 		"accepted": {jsonHandler(204, ""), sessionRefreshToken("s1", "1"), 1},
 		"the session had ended": {jsonHandler(400,
 			`{"error":"invalid_grant","error_description":"Session not active"}`),
-			sessionRefreshToken("s1", "1"), 1},
+			sessionRefreshToken("s1", "1"), 0},
+		"an offline token": {jsonHandler(204, ""), refreshTokenOf(object{"sid": "s1",
+			"typ": "Offline"}), 0},
+		"not a JWT": {jsonHandler(204, ""), identity.NewSecret("x"), 0},
 		"refused": {jsonHandler(400,
 			`{"error":"invalid_grant","error_description":"Invalid refresh token"}`),
 			sessionRefreshToken("s1", "1"), 0},
@@ -367,5 +371,19 @@ func TestLogout_sessionEnded(t *testing.T) {
 				t.Errorf("%s: SessionEnded got %+v, want the session s1 and now", name, end)
 			}
 		}
+	}
+}
+
+// If Keycloak's clock is ahead, a session doesn't end before its refresh token was issued.
+func TestLogout_sessionEndedLater(t *testing.T) {
+	issuedAt := time.Now().Add(time.Hour).Truncate(time.Second)
+	var at time.Time
+	client := newClient(t, jsonHandler(204, ""), func(c *ClientConfig) {
+		c.SessionEnded = func(end SessionEnd) { at = end.At }
+	})
+	client.Logout(t.Context(), refreshTokenOf(object{"sid": "s1", "typ": "Refresh",
+		"iat": issuedAt.Unix()}))
+	if !at.Equal(issuedAt) {
+		t.Errorf("the session ended at %v, want %v", at, issuedAt)
 	}
 }

@@ -35,8 +35,12 @@ func refreshToken() identity.Secret { return identity.NewSecret(canary + "AA.ref
 // sessionRefreshToken returns a refresh token of the session sid. As with Keycloak's own refresh
 // tokens, a client can't verify its signature.
 func sessionRefreshToken(sid, jti string) identity.Secret {
-	header, payload := `{"alg":"HS512","typ" : "JWT","kid" : "0b1d"}`,
-		toJSON(object{"sid": sid, "jti": jti, "typ": "Refresh"})
+	return refreshTokenOf(object{"sid": sid, "jti": jti, "typ": "Refresh"})
+}
+
+// refreshTokenOf returns a refresh token with these claims.
+func refreshTokenOf(claims object) identity.Secret {
+	header, payload := `{"alg":"HS512","typ" : "JWT","kid" : "0b1d"}`, toJSON(claims)
 	return identity.NewSecret(base64url([]byte(header)) + "." + base64url([]byte(payload)) + "." +
 		base64url([]byte("signature")))
 }

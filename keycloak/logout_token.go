@@ -16,8 +16,8 @@ const (
 	// 26.7.4 sends the token at once, with an exp of iat plus two minutes.
 	maxLogoutTokenAge = 5 * time.Minute
 
-	// maxSessionIDBytes limits sid and sub in logout tokens. Keycloak's are shorter: OpenID Connect
-	// Core 1.0, section 2, limits sub to 255 characters.
+	// maxSessionIDBytes limits sid and sub in logout tokens. OpenID Connect Core 1.0, section 2,
+	// limits sub to 255 characters; Keycloak's IDs are shorter.
 	maxSessionIDBytes = 255
 
 	logoutEvent = "http://schemas.openid.net/event/backchannel-logout"

@@ -350,21 +350,27 @@ func (r *refresher) waitIdle(ctx context.Context) error {
 // sessionID returns the session ID in a refresh token, or "" if there is none. It is unverified:
 // only Keycloak has the key that refresh tokens are signed with.
 func sessionID(refreshToken identity.Secret) string {
+	return readRefreshClaims(refreshToken).Session
+}
+
+// refreshClaims are claims of a refresh token whose signature wasn't verified.
+type refreshClaims struct {
+	Session  string `json:"sid"`
+	Type     string `json:"typ"` // Refresh or Offline
+	IssuedAt int64  `json:"iat"` // in Unix seconds
+}
+
+// readRefreshClaims returns the claims of a refresh token, or none if it isn't a JWT.
+func readRefreshClaims(refreshToken identity.Secret) (claims refreshClaims) {
 	parts := strings.Split(refreshToken.Reveal(), ".")
 	if len(parts) != 3 {
-		return ""
+		return refreshClaims{}
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return ""
+	if err != nil || json.Unmarshal(payload, &claims) != nil {
+		return refreshClaims{}
 	}
-	var claims struct {
-		Session string `json:"sid"`
-	}
-	if json.Unmarshal(payload, &claims) != nil {
-		return ""
-	}
-	return claims.Session
+	return claims
 }
 
 // withAge returns a copy of a token response, with its lifetimes reduced by the response's age.

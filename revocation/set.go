@@ -28,6 +28,10 @@ const (
 	// five minutes.
 	clockTolerance = 10 * time.Minute
 
+	// endMargin is how long after the end of a session its tokens are still revoked: Keycloak may
+	// announce the end before it refuses to refresh.
+	endMargin = 10 * time.Second
+
 	maxIDBytes       = 255
 	shardCount       = 1 << 10
 	overflowBuckets  = 1 << 16
@@ -47,8 +51,8 @@ type Token struct {
 
 // An End says that a session ended, or all sessions of a user.
 type End struct {
-	// SessionID is the ID of the session. If it is empty, all sessions of Subject ended that began
-	// before At.
+	// SessionID is the ID of the session. If it is empty, all sessions ended that
+	// Subject had at At.
 	SessionID string
 	Subject   string    // ignored if SessionID isn't empty
 	At        time.Time // when the session ended, in whole seconds; now if zero
@@ -57,11 +61,12 @@ type End struct {
 // A Set has the ended sessions and users of one realm. The zero value is an empty set that is ready
 // to use. Set its fields only before the first call. It is safe for concurrent use.
 //
-// A token is revoked if its session ended. It is also revoked if all sessions of its user ended,
-// unless it was issued later. A token with the scope offline_access isn't revoked either if it was
-// issued later than the end of its session: it belongs to an offline session, which has the ID of
-// the session that ended, and goes on. Times are compared in whole seconds, as tokens have them, so
-// a token that was issued in the second of the end is revoked.
+// A token is revoked if its session ended, or all sessions of its user, unless it was issued later.
+// Keycloak may use the ID of an ended session again: for a user who signs in on a login page that
+// was open meanwhile, and for an offline session, which continues when the online session ends.
+// Times are compared in whole seconds, as tokens have them, so a token that was issued in the
+// second of the end is revoked. A token of an online session is revoked even if it was issued up to
+// ten seconds after the end, because Keycloak may announce the end before it refuses to refresh.
 //
 // The set is in memory, and its size is bounded. It never forgets an end silently. When it can't
 // know whether a token was revoked, Check fails with ErrTokenExpired. The client then refreshes: if
@@ -73,9 +78,9 @@ type End struct {
 //     longest-lived one, but for at least an hour and at most MaxTokenLifetime, and for ten minutes
 //     more. If a token from before the end of a dropped entry is still valid nevertheless, it may
 //     be a token of that session.
-//   - If there are MaxEntries sessions or users in the set, a further one marks one of 65,536
-//     buckets, chosen by a keyed hash of its ID. Each token from before that end whose session or
-//     user falls into the bucket may be revoked.
+//   - If there are MaxEntries sessions in the set, or MaxEntries users, a further one marks one of
+//     65,536 buckets, chosen by a keyed hash of its ID. Each token from before that end whose
+//     session or user falls into the bucket may be revoked.
 //
 // Add may be called again for the same end, and in any order. So each of several processes can have
 // a Set, and add the ends that the others learn of.
@@ -151,7 +156,11 @@ func (s *Set) Check(token Token) error {
 	unsure := false
 	if token.SessionID != "" {
 		endedAt, found, maybe := s.sessions.find(token.SessionID, issuedAt)
-		if found && (!token.Offline || issuedAt <= endedAt) {
+		lastIssue := endedAt
+		if !token.Offline {
+			lastIssue += int64(endMargin / time.Second)
+		}
+		if found && issuedAt <= lastIssue {
 			return revokedError("the session %s ended at %s", token.SessionID, endedAt)
 		}
 		unsure = maybe
@@ -211,20 +220,19 @@ type table struct {
 
 func (t *table) len() int { return int(t.count.Load()) }
 
-// find returns when the session or user with this ID ended. If found is false, and a token that was
-// issued at issuedAt may belong to a forgotten entry, it returns maybe.
+// find returns when the session or user with this ID ended. maybe is set if the session or user may
+// have a later end that isn't in the shards, and a token that was issued at issuedAt is from before
+// it.
 func (t *table) find(id string, issuedAt int64) (endedAt int64, found, maybe bool) {
 	hash := maphash.String(t.seed, id)
 	if entries := t.shards[hash%shardCount].Load(); entries != nil {
-		if endedAt, found = (*entries)[id]; found {
-			return endedAt, true, false
-		}
+		endedAt, found = (*entries)[id]
 	}
 	latestEnd := t.droppedUntil.Load()
 	if overflow := t.overflow.Load(); overflow != nil {
 		latestEnd = max(latestEnd, overflow[bucketOf(hash)].Load())
 	}
-	return 0, false, latestEnd != 0 && issuedAt <= latestEnd
+	return endedAt, found, latestEnd != 0 && issuedAt <= latestEnd
 }
 
 // bucketOf uses other bits of the hash than the shard's.

@@ -58,6 +58,10 @@ func TestSet_session(t *testing.T) {
 	s.check(t, "an ended session", token, identity.ErrTokenRevoked)
 	s.check(t, "a token issued while Keycloak ended the session",
 		issuedAt("s1", "alice", noon.Add(time.Second)), identity.ErrTokenRevoked)
+	s.check(t, "the last token that counts as issued meanwhile",
+		issuedAt("s1", "alice", noon.Add(10*time.Second)), identity.ErrTokenRevoked)
+	s.check(t, "a new session with the same ID",
+		issuedAt("s1", "alice", noon.Add(11*time.Second)), nil)
 	s.check(t, "another session of the user", issuedAt("s2", "alice", noon), nil)
 	s.check(t, "a token without a session", issuedAt("", "alice", noon), nil)
 	s.check(t, "a user whose ID is the session's", issuedAt("s2", "s1", noon), nil)
@@ -239,6 +243,20 @@ func TestSet_full(t *testing.T) {
 	if s.Len() != 2 {
 		t.Errorf("two hours later, Len() = %d, want 2", s.Len())
 	}
+}
+
+// An end that found no room is known even if an earlier end of the same user is added later, when
+// there is room.
+func TestSet_fullThenEarlierEnd(t *testing.T) {
+	s := newTestSet(1)
+	s.Add(End{Subject: "bob", At: noon.Add(-3 * time.Hour)})
+	s.Add(End{Subject: "carol", At: noon.Add(-3 * time.Hour)}) // sweeps: bob's end is too old
+	s.Add(End{Subject: "alice", At: noon})                     // no room, and no second sweep
+	token := issuedAt("", "alice", noon.Add(-time.Minute))
+	s.check(t, "an end without room", token, identity.ErrTokenExpired)
+	s.now = noon.Add(2 * time.Second)
+	s.Add(End{Subject: "alice", At: noon.Add(-2 * time.Minute)}) // sweeps: carol's end is too old
+	s.check(t, "after an earlier end", token, identity.ErrTokenExpired)
 }
 
 // An ID that is too long isn't stored, but its tokens are still rejected.
