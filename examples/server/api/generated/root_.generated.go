@@ -833,8 +833,8 @@ extend type Mutation {
   ): OpenIdToken! @public
   """
   Ends the session of a refresh token, in every client that shares it. Returns true even if the session
-  had already ended. Discard the access token too: it is verified without a call to the realm, so it
-  stays valid until it expires.
+  had already ended. This server then refuses the session's access tokens. Discard them: other servers
+  may accept them until they expire.
   """
   logout(
     """
