@@ -49,7 +49,7 @@ type Config struct {
 	// without Keys gets the realm's keys. An Issuer without Names gets the issuer of its keys'
 	// realm.
 	//
-	// If Audience is empty, the client ID becomes the audience, and also the AuthorizedParty unless
+	// If Audience is empty, the client ID becomes the audience, and also the AnyAudienceFor unless
 	// that is set. Then the server accepts tokens for this API, and all tokens that were issued to
 	// the client. Set Audience to accept only tokens for this API, once every client that calls it
 	// has an audience mapper.
@@ -209,7 +209,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if len(c.Tokens.Audience) == 0 {
 		c.Tokens.Audience = []string{c.Client.ClientID}
-		c.Tokens.AuthorizedParty = cmp.Or(c.Tokens.AuthorizedParty, c.Client.ClientID)
+		c.Tokens.AnyAudienceFor = cmp.Or(c.Tokens.AnyAudienceFor, c.Client.ClientID)
 	}
 	if c.Revoked == nil && c.hasClient() {
 		c.Revoked = &revocation.Set{Log: c.Log, Now: c.Tokens.Now}
@@ -289,7 +289,7 @@ func (c Config) LogValue() slog.Value {
 		slog.String("client", c.Client.ClientID),
 		// Accepted tokens.
 		slog.Any("issuers", c.issuerNames()), slog.Any("audience", c.Tokens.Audience),
-		slog.String("authorizedParty", c.Tokens.AuthorizedParty),
+		slog.String("anyAudienceFor", c.Tokens.AnyAudienceFor),
 		// empty means every safe algorithm
 		slog.Any("tokenAlgorithms", append([]string{}, c.Tokens.Algorithms...)),
 		slog.Any("authorizedParties", c.Tokens.AuthorizedParties),

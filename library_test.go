@@ -399,7 +399,7 @@ func TestConfig_LogValue_issuers(t *testing.T) {
 	otherRealm := must(keycloak.NewRealm("https://sso.example.com", "other"))
 	config := cloakql.Config{
 		Realm: realm, Client: keycloak.ClientConfig{ClientID: "shop-api"},
-		Tokens: keycloak.VerifierConfig{AuthorizedParty: "web", Issuers: []keycloak.Issuer{
+		Tokens: keycloak.VerifierConfig{AnyAudienceFor: "web", Issuers: []keycloak.Issuer{
 			{}, {Keys: keycloak.NewKeySet(otherRealm, keycloak.KeySetConfig{})},
 		}},
 	}
@@ -407,7 +407,7 @@ func TestConfig_LogValue_issuers(t *testing.T) {
 	slog.New(slog.NewTextHandler(&log, nil)).Info("serving", "config", config)
 	for _, want := range []string{
 		`config.issuers="[` + realm.Issuer() + " " + otherRealm.Issuer() + `]"`,
-		"config.audience=[shop-api]", "config.authorizedParty=web",
+		"config.audience=[shop-api]", "config.anyAudienceFor=web",
 	} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %s:\n%s", want, &log)

@@ -187,7 +187,7 @@ func (s *Server) newBackchannelLogout(issuers []keycloak.Issuer) (http.Handler, 
 	// The session of a token that was issued to another client need not have this server's client,
 	// and then Keycloak tells only that other client about its end.
 	clients := append([]string{s.config.Client.ClientID}, tokens.AuthorizedParties...)
-	if party := tokens.AuthorizedParty; party != "" && !slices.Contains(clients, party) {
+	if party := tokens.AnyAudienceFor; party != "" && !slices.Contains(clients, party) {
 		clients = append(clients, party)
 	}
 	// A realm may sign logout tokens with another algorithm than access tokens.

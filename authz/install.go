@@ -129,9 +129,11 @@ func (e *enforcer) InterceptOperation(ctx context.Context,
 	d := e.rules.decide(opCtx.Operation, opCtx.Variables, c, e.config.AllOrNothing)
 	d.opCtx = opCtx
 	ctx = context.WithValue(ctx, decisionKey{}, d)
-	if d.stopped {
+	if d.stopped { // no resolver may run
 		return e.stop(ctx, d)
 	}
+	// Decide about each field that runs, if some may be denied: those in d.denied, and those whose
+	// rules depend on the type of their object.
 	if d.perObject || len(d.denied) > 0 {
 		resolve := opCtx.ResolverMiddleware
 		opCtx.ResolverMiddleware = func(ctx context.Context, next graphql.Resolver) (any, error) {

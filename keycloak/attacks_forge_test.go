@@ -322,7 +322,7 @@ func (f *forge) sites() map[string]siteConfig {
 	}
 	return map[string]siteConfig{
 		defaultSite: {localKeys: keys},
-		"party":     {localKeys: keys, config: VerifierConfig{AuthorizedParty: "local-api"}},
+		"party":     {localKeys: keys, config: VerifierConfig{AnyAudienceFor: "local-api"}},
 		"parties": {localKeys: keys,
 			config: VerifierConfig{AuthorizedParties: []string{"local-api", "web"}}},
 		"bound":         {localKeys: keys, config: VerifierConfig{AllowBound: true}},

@@ -81,7 +81,7 @@ func TestVerify_lightweightToken(t *testing.T) {
 	key := edDSA()
 	// Such a token has no aud. It passes the audience check by its azp, but it has no sub either.
 	verifier := newVerifier(t, newKeys(t, jwksOf(key)),
-		VerifierConfig{AuthorizedParty: "local-api"})
+		VerifierConfig{AnyAudienceFor: "local-api"})
 	_, err := verifier.Verify(t.Context(), key.token(readTestdata(t, "lightweight.json")))
 	checkVerifyError(t, err, identity.ErrTokenNotAccepted, "sub is missing", "client scope basic",
 		"lightweight")

@@ -65,7 +65,7 @@
 //   - Issuer.CheckRevoked, if set, says that the token wasn't revoked.
 //
 // The zero value of every setting is safe. These fields of VerifierConfig relax a check:
-// AuthorizedParty (for a realm without an audience mapper), AllowBound (for cnf), a longer Leeway
+// AnyAudienceFor (for a realm without an audience mapper), AllowBound (for cnf), a longer Leeway
 // and a larger MaxBytes. No other check can be relaxed. Algorithms and AuthorizedParties can only
 // restrict.
 //

@@ -50,12 +50,12 @@ type VerifierConfig struct {
 	// one of them, since Keycloak puts it into every user's tokens.
 	Audience []string
 
-	// AuthorizedParty, if set, accepts tokens that were meant for other APIs: a token issued to
-	// this client (azp) passes with any aud. Another API that receives such a token can use it to
-	// call this one. AuthorizedParty is for realms without an audience mapper, where Keycloak
-	// doesn't put APIs into aud, only the clients in which the user has a role. Leave it empty once
-	// the realm has an audience mapper for this API.
-	AuthorizedParty string
+	// AnyAudienceFor, if set, is a client ID, and accepts tokens that were meant for other APIs: a
+	// token issued to this client (azp) passes with any aud. Another API that receives such a token
+	// can use it to call this one. AnyAudienceFor is for realms without an audience mapper, where
+	// Keycloak doesn't put APIs into aud, only the clients in which the user has a role. Leave it
+	// empty once the realm has an audience mapper for this API.
+	AnyAudienceFor string
 
 	// AuthorizedParties, if any, restricts the clients: a token must also have been issued to one
 	// of these (azp). Audience doesn't restrict clients: once a user has one of this API's client
@@ -140,11 +140,11 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 			`keycloak: "account" can't be the audience: it is in every user's tokens`)
 	case slices.Contains(config.AuthorizedParties, ""):
 		return nil, errors.New("keycloak: an authorized party can't be empty")
-	case len(config.AuthorizedParties) > 0 && config.AuthorizedParty != "" &&
-		!slices.Contains(config.AuthorizedParties, config.AuthorizedParty):
+	case len(config.AuthorizedParties) > 0 && config.AnyAudienceFor != "" &&
+		!slices.Contains(config.AuthorizedParties, config.AnyAudienceFor):
 		return nil, fmt.Errorf(
-			"keycloak: AuthorizedParty %q isn't one of AuthorizedParties: none of its tokens "+
-				"would pass", config.AuthorizedParty)
+			"keycloak: AnyAudienceFor %q isn't one of AuthorizedParties: none of its tokens "+
+				"would pass", config.AnyAudienceFor)
 	}
 	for _, name := range config.Algorithms {
 		if !slices.Contains(jose.Algorithms(), name) {
@@ -295,8 +295,8 @@ func (v *Verifier) checkClaims(c *claims) (tokenTimes, error) {
 	return v.checkTimes(c.nbf, c.iat, c.exp)
 }
 
-// checkTimes checks that nbf and iat, if present, are in the past, and that exp is present and in
-// the future.
+// checkTimes checks, with the leeway, that nbf and iat are in the past, if present, and that exp is
+// present and in the future.
 func (v *Verifier) checkTimes(nbf, iat, exp strictjson.Value) (times tokenTimes, err error) {
 	now := v.config.Now()
 	for _, claim := range []struct {
@@ -351,10 +351,10 @@ func (v *Verifier) checkAudience(c *claims) error {
 		})
 	azp, _ := c.azp.String()
 	if !isAccepted {
-		// AuthorizedParty's tokens pass with any aud that Keycloak writes. Such an aud may be
+		// AnyAudienceFor's tokens pass with any aud that Keycloak writes. Such an aud may be
 		// absent, but has no empty name.
 		isValid := c.aud == nil || ok && len(audience) > 0 && !slices.Contains(audience, "")
-		isAccepted = isValid && v.config.AuthorizedParty != "" && azp == v.config.AuthorizedParty
+		isAccepted = isValid && v.config.AnyAudienceFor != "" && azp == v.config.AnyAudienceFor
 	}
 	if !isAccepted {
 		return notAcceptedError(

@@ -15,9 +15,9 @@ func TestVerify_claimChecks(t *testing.T) {
 	key := edDSA()
 	keys := newKeys(t, jwksOf(key))
 	defaultConfig := VerifierConfig{}
-	partyConfig := VerifierConfig{AuthorizedParty: "local-api"}
+	partyConfig := VerifierConfig{AnyAudienceFor: "local-api"}
 	partiesConfig := VerifierConfig{AuthorizedParties: []string{"local-api", "web"}}
-	partyAndPartiesConfig := VerifierConfig{AuthorizedParty: "local-api",
+	partyAndPartiesConfig := VerifierConfig{AnyAudienceFor: "local-api",
 		AuthorizedParties: []string{"local-api", "web"}}
 	for _, tt := range []struct {
 		name    string
@@ -76,21 +76,21 @@ func TestVerify_claimChecks(t *testing.T) {
 		{"azp is ours, aud is another API", VerifierConfig{Audience: []string{"web"}},
 			object{"aud": []string{"x"}, "azp": "web"}, identity.ErrTokenNotAccepted, nil},
 
-		{"AuthorizedParty: aud missing", partyConfig, object{"aud": absent}, nil, nil},
-		{"AuthorizedParty: aud only account", partyConfig, object{"aud": "account"}, nil, nil},
-		{"AuthorizedParty: aud a list of account", partyConfig, object{"aud": []string{"account"}},
+		{"AnyAudienceFor: aud missing", partyConfig, object{"aud": absent}, nil, nil},
+		{"AnyAudienceFor: aud only account", partyConfig, object{"aud": "account"}, nil, nil},
+		{"AnyAudienceFor: aud a list of account", partyConfig, object{"aud": []string{"account"}},
 			nil, nil},
-		{"AuthorizedParty: aud ours", partyConfig, object{"aud": localAudience, "azp": "web"}, nil,
+		{"AnyAudienceFor: aud ours", partyConfig, object{"aud": localAudience, "azp": "web"}, nil,
 			nil},
-		{"AuthorizedParty: aud an empty list", partyConfig, object{"aud": []string{}},
+		{"AnyAudienceFor: aud an empty list", partyConfig, object{"aud": []string{}},
 			identity.ErrTokenNotAccepted, nil},
-		{"AuthorizedParty: aud another API", partyConfig, object{"aud": "billing"}, nil, nil},
-		{"AuthorizedParty: aud account and another API", partyConfig,
+		{"AnyAudienceFor: aud another API", partyConfig, object{"aud": "billing"}, nil, nil},
+		{"AnyAudienceFor: aud account and another API", partyConfig,
 			object{"aud": []string{"account", "billing"}}, nil, nil},
-		{"AuthorizedParty: aud another API, azp another client", partyConfig,
+		{"AnyAudienceFor: aud another API, azp another client", partyConfig,
 			object{"aud": "billing",
 				"azp": "web"}, identity.ErrTokenNotAccepted, []string{"billing", `azp is "web"`}},
-		{"AuthorizedParty: aud another API and an empty string", partyConfig,
+		{"AnyAudienceFor: aud another API and an empty string", partyConfig,
 			object{"aud": []string{"billing", ""}}, identity.ErrTokenNotAccepted, nil},
 
 		{"AuthorizedParties: azp is one of them", partiesConfig, object{"azp": "web"}, nil, nil},
@@ -109,13 +109,13 @@ func TestVerify_claimChecks(t *testing.T) {
 			object{"azp": "web", "aud": "billing"}, identity.ErrTokenNotAccepted, nil},
 		{"both settings: azp another client, aud ours", partyAndPartiesConfig,
 			object{"azp": "other"}, identity.ErrTokenNotAccepted, nil},
-		{"AuthorizedParty: aud a number", partyConfig, object{"aud": 7},
+		{"AnyAudienceFor: aud a number", partyConfig, object{"aud": 7},
 			identity.ErrTokenNotAccepted, nil},
-		{"AuthorizedParty: azp another client", partyConfig, object{"aud": absent, "azp": "web"},
+		{"AnyAudienceFor: azp another client", partyConfig, object{"aud": absent, "azp": "web"},
 			identity.ErrTokenNotAccepted, []string{`azp is "web"`}},
-		{"AuthorizedParty: azp missing", partyConfig, object{"aud": "account", "azp": absent},
+		{"AnyAudienceFor: azp missing", partyConfig, object{"aud": "account", "azp": absent},
 			identity.ErrTokenNotAccepted, []string{"azp is missing"}},
-		{"AuthorizedParty: azp a list", partyConfig,
+		{"AnyAudienceFor: azp a list", partyConfig,
 			object{"aud": absent, "azp": []string{"local-api"}}, identity.ErrTokenNotAccepted, nil},
 		{"aud missing, azp empty", defaultConfig, object{"aud": absent, "azp": ""},
 			identity.ErrTokenNotAccepted, nil},
@@ -293,8 +293,8 @@ func TestNewVerifier_invalidConfig(t *testing.T) {
 		{"an empty name in AuthorizedParties",
 			VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a"},
 				AuthorizedParties: []string{"a", ""}}, "empty"},
-		{"an AuthorizedParty that isn't one of AuthorizedParties",
-			VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a"}, AuthorizedParty: "a",
+		{"an AnyAudienceFor that isn't one of AuthorizedParties",
+			VerifierConfig{Issuers: []Issuer{issuer}, Audience: []string{"a"}, AnyAudienceFor: "a",
 				AuthorizedParties: []string{"b"}}, "isn't one of AuthorizedParties"},
 		{"the audience account, which is in every user's tokens",
 			VerifierConfig{Issuers: []Issuer{issuer},

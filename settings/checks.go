@@ -183,7 +183,7 @@ func (raw *rawSettings) finishRealm(p *problems) {
 func (raw *rawSettings) finishTokens(p *problems) {
 	tokens, clientID := &raw.Server.Tokens, raw.Server.Client.ClientID
 	if len(tokens.Audience) == 0 {
-		tokens.Audience, tokens.AuthorizedParty = []string{clientID}, clientID
+		tokens.Audience, tokens.AnyAudienceFor = []string{clientID}, clientID
 	}
 	if slices.Contains(tokens.Audience, "account") {
 		p.add("KEYCLOAK_AUDIENCE",

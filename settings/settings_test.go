@@ -46,7 +46,7 @@ func TestRead_defaults(t *testing.T) {
 		{"Issuers", s.Server.Tokens.Issuers[0].Names,
 			[]string{"http://localhost:8080/realms/shop"}},
 		{"Audience", s.Server.Tokens.Audience, []string{"shop-api"}},
-		{"AuthorizedParty", s.Server.Tokens.AuthorizedParty, "shop-api"},
+		{"AnyAudienceFor", s.Server.Tokens.AnyAudienceFor, "shop-api"},
 		{"ClientSecret", s.Server.Client.ClientSecret.Reveal(), "shop-secret"},
 		{"LoginScope", s.Server.Client.LoginScope, "openid profile email"},
 		{"KeycloakTimeout", s.Server.Client.Timeout, 8 * time.Second},
@@ -152,10 +152,10 @@ func TestRead_audience(t *testing.T) {
 	s := readSettings(t, "KEYCLOAK_AUDIENCE=shop, web ",
 		"KEYCLOAK_ISSUER=https://a/realms/shop,https://b/realms/shop")
 	if !slices.Equal(s.Server.Tokens.Audience, []string{"shop", "web"}) ||
-		s.Server.Tokens.AuthorizedParty != "" || len(s.Server.Tokens.Issuers[0].Names) != 2 {
+		s.Server.Tokens.AnyAudienceFor != "" || len(s.Server.Tokens.Issuers[0].Names) != 2 {
 		t.Errorf("got audience %q, authorized party %q and issuers %q; want two audiences, no "+
 			"authorized party and two issuers", s.Server.Tokens.Audience,
-			s.Server.Tokens.AuthorizedParty, s.Server.Tokens.Issuers[0].Names)
+			s.Server.Tokens.AnyAudienceFor, s.Server.Tokens.Issuers[0].Names)
 	}
 }
 
@@ -695,8 +695,8 @@ func TestRead_loggedConfig(t *testing.T) {
 			"config.corsOrigins=[https://a.example.com]"},
 		{production, "config.allowedHosts=[]"}, {line("ALLOWED_HOSTS=api.example.com"),
 			"config.allowedHosts=[api.example.com]"},
-		{local, `config.audience=[shop-api] config.authorizedParty=shop-api`},
-		{line("KEYCLOAK_AUDIENCE=a,b"), `config.audience="[a b]" config.authorizedParty=""`},
+		{local, `config.audience=[shop-api] config.anyAudienceFor=shop-api`},
+		{line("KEYCLOAK_AUDIENCE=a,b"), `config.audience="[a b]" config.anyAudienceFor=""`},
 		{local, "config.authorizedParties=[]"}, {line("KEYCLOAK_AUTHORIZED_PARTIES=web"),
 			`config.authorizedParties="[web shop-api]"`},
 		{local, "config.refreshGrace=10s config.refreshGraceAnyNetwork=false"},

@@ -69,6 +69,7 @@ func run(ctx context.Context, args, environ []string, dir string, stdout, stderr
 		err = runWithSettings(ctx, command, environ, dir, stdout, stderr)
 	}
 	if err != nil {
+		// The library's errors name fields of cloakql.Config; this command's users know settings.
 		fmt.Fprintln(stderr, settings.TranslateFieldNames(err.Error()))
 		return 1
 	}
