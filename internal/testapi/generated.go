@@ -35,20 +35,12 @@ type ResolverRoot interface {
 }
 
 type DirectiveRoot struct {
-	Auth            func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
-	FromToken       func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
-	Groups          func(ctx context.Context, obj any, next graphql.Resolver, paths []string) (res any, err error)
-	HasClaim        func(ctx context.Context, obj any, next graphql.Resolver, path string, equals string) (res any, err error)
-	HasGroup        func(ctx context.Context, obj any, next graphql.Resolver, anyOf []string, subgroups bool) (res any, err error)
-	HasRole         func(ctx context.Context, obj any, next graphql.Resolver, anyOf []string, allOf []string, client *string) (res any, err error)
-	HasScope        func(ctx context.Context, obj any, next graphql.Resolver, anyOf []string, allOf []string, anyOfAll [][]string) (res any, err error)
-	InOrganization  func(ctx context.Context, obj any, next graphql.Resolver, anyOf []string, arg *string) (res any, err error)
-	NotImpersonated func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
-	Owner           func(ctx context.Context, obj any, next graphql.Resolver, arg string, orRole *string) (res any, err error)
-	Public          func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
-	Roles           func(ctx context.Context, obj any, next graphql.Resolver, realm []string, client *string, clientRoles []string) (res any, err error)
-	Scopes          func(ctx context.Context, obj any, next graphql.Resolver, names []string) (res any, err error)
-	StepUp          func(ctx context.Context, obj any, next graphql.Resolver, acr []string, maxAge *int) (res any, err error)
+	Auth      func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+	FromToken func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+	Groups    func(ctx context.Context, obj any, next graphql.Resolver, paths []string) (res any, err error)
+	Public    func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+	Roles     func(ctx context.Context, obj any, next graphql.Resolver, realm []string, client *string, clientRoles []string) (res any, err error)
+	Scopes    func(ctx context.Context, obj any, next graphql.Resolver, names []string) (res any, err error)
 }
 
 type ComplexityRoot struct {
@@ -1933,154 +1925,6 @@ func (ec *executionContext) dir_groups_args(ctx context.Context, rawArgs map[str
 	return args, nil
 }
 
-func (ec *executionContext) dir_hasClaim_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
-	var err error
-	args := map[string]any{}
-	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "path",
-		func(ctx context.Context, v any) (string, error) {
-			return ec.unmarshalNString2string(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["path"] = arg0
-	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "equals",
-		func(ctx context.Context, v any) (string, error) {
-			return ec.unmarshalNString2string(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["equals"] = arg1
-	return args, nil
-}
-
-func (ec *executionContext) dir_hasGroup_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
-	var err error
-	args := map[string]any{}
-	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "anyOf",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalNString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["anyOf"] = arg0
-	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "subgroups",
-		func(ctx context.Context, v any) (bool, error) {
-			return ec.unmarshalNBoolean2bool(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["subgroups"] = arg1
-	return args, nil
-}
-
-func (ec *executionContext) dir_hasRole_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
-	var err error
-	args := map[string]any{}
-	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "anyOf",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["anyOf"] = arg0
-	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "allOf",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["allOf"] = arg1
-	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "client",
-		func(ctx context.Context, v any) (*string, error) {
-			return ec.unmarshalOString2ᚖstring(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["client"] = arg2
-	return args, nil
-}
-
-func (ec *executionContext) dir_hasScope_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
-	var err error
-	args := map[string]any{}
-	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "anyOf",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["anyOf"] = arg0
-	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "allOf",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["allOf"] = arg1
-	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "anyOfAll",
-		func(ctx context.Context, v any) ([][]string, error) {
-			return ec.unmarshalOString2ᚕᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["anyOfAll"] = arg2
-	return args, nil
-}
-
-func (ec *executionContext) dir_inOrganization_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
-	var err error
-	args := map[string]any{}
-	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "anyOf",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["anyOf"] = arg0
-	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "arg",
-		func(ctx context.Context, v any) (*string, error) {
-			return ec.unmarshalOString2ᚖstring(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["arg"] = arg1
-	return args, nil
-}
-
-func (ec *executionContext) dir_owner_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
-	var err error
-	args := map[string]any{}
-	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "arg",
-		func(ctx context.Context, v any) (string, error) {
-			return ec.unmarshalNString2string(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["arg"] = arg0
-	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "orRole",
-		func(ctx context.Context, v any) (*string, error) {
-			return ec.unmarshalOString2ᚖstring(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["orRole"] = arg1
-	return args, nil
-}
-
 func (ec *executionContext) dir_roles_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -2122,28 +1966,6 @@ func (ec *executionContext) dir_scopes_args(ctx context.Context, rawArgs map[str
 		return nil, err
 	}
 	args["names"] = arg0
-	return args, nil
-}
-
-func (ec *executionContext) dir_stepUp_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
-	var err error
-	args := map[string]any{}
-	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "acr",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["acr"] = arg0
-	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "maxAge",
-		func(ctx context.Context, v any) (*int, error) {
-			return ec.unmarshalOInt2ᚖint(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["maxAge"] = arg1
 	return args, nil
 }
 
@@ -2793,25 +2615,7 @@ func (ec *executionContext) _Card_number(ctx context.Context, field graphql.Coll
 		func(ctx context.Context) (any, error) {
 			return obj.Number, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, obj, directive0, anyOf, nil, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -2949,25 +2753,7 @@ func (ec *executionContext) _Document_body(ctx context.Context, field graphql.Co
 		func(ctx context.Context) (any, error) {
 			return obj.Body, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"notes:read"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasScope == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasScope is not implemented")
-				}
-				return ec.Directives.HasScope(ctx, obj, directive0, anyOf, nil, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -2990,25 +2776,7 @@ func (ec *executionContext) _Document_price(ctx context.Context, field graphql.C
 		func(ctx context.Context) (any, error) {
 			return obj.Price, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin"})
-				if err != nil {
-					var zeroVal string
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal string
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, obj, directive0, anyOf, nil, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
 			return ec.marshalNString2string(ctx, selections, v)
 		},
@@ -3064,25 +2832,7 @@ func (ec *executionContext) _Entity_findAllRolesEntityByID(ctx context.Context, 
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Entity().FindAllRolesEntityByID(ctx, fc.Args["id"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				allOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin", "editor"})
-				if err != nil {
-					var zeroVal *AllRolesEntity
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *AllRolesEntity
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, nil, directive0, nil, allOf, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *AllRolesEntity) graphql.Marshaler {
 			return ec.marshalNAllRolesEntity2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐAllRolesEntity(ctx, selections, v)
 		},
@@ -3126,25 +2876,7 @@ func (ec *executionContext) _Entity_findAllScopesEntityByID(ctx context.Context,
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Entity().FindAllScopesEntityByID(ctx, fc.Args["id"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				allOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"notes:read", "notes:write"})
-				if err != nil {
-					var zeroVal *AllScopesEntity
-					return zeroVal, err
-				}
-				if ec.Directives.HasScope == nil {
-					var zeroVal *AllScopesEntity
-					return zeroVal, errors.New("directive hasScope is not implemented")
-				}
-				return ec.Directives.HasScope(ctx, nil, directive0, nil, allOf, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *AllScopesEntity) graphql.Marshaler {
 			return ec.marshalNAllScopesEntity2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐAllScopesEntity(ctx, selections, v)
 		},
@@ -3188,25 +2920,7 @@ func (ec *executionContext) _Entity_findAnyRoleEntityByID(ctx context.Context, f
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Entity().FindAnyRoleEntityByID(ctx, fc.Args["id"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin", "editor"})
-				if err != nil {
-					var zeroVal *AnyRoleEntity
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *AnyRoleEntity
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, nil, directive0, anyOf, nil, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *AnyRoleEntity) graphql.Marshaler {
 			return ec.marshalNAnyRoleEntity2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐAnyRoleEntity(ctx, selections, v)
 		},
@@ -3250,25 +2964,7 @@ func (ec *executionContext) _Entity_findAnyScopeEntityByID(ctx context.Context, 
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Entity().FindAnyScopeEntityByID(ctx, fc.Args["id"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"notes:read", "notes:write"})
-				if err != nil {
-					var zeroVal *AnyScopeEntity
-					return zeroVal, err
-				}
-				if ec.Directives.HasScope == nil {
-					var zeroVal *AnyScopeEntity
-					return zeroVal, errors.New("directive hasScope is not implemented")
-				}
-				return ec.Directives.HasScope(ctx, nil, directive0, anyOf, nil, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *AnyScopeEntity) graphql.Marshaler {
 			return ec.marshalNAnyScopeEntity2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐAnyScopeEntity(ctx, selections, v)
 		},
@@ -3369,37 +3065,7 @@ func (ec *executionContext) _Entity_findBothEntityByID(ctx context.Context, fiel
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Entity().FindBothEntityByID(ctx, fc.Args["id"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin"})
-				if err != nil {
-					var zeroVal *BothEntity
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *BothEntity
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, nil, directive0, anyOf, nil, nil)
-			}
-			directive2 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"notes:read"})
-				if err != nil {
-					var zeroVal *BothEntity
-					return zeroVal, err
-				}
-				if ec.Directives.HasScope == nil {
-					var zeroVal *BothEntity
-					return zeroVal, errors.New("directive hasScope is not implemented")
-				}
-				return ec.Directives.HasScope(ctx, nil, directive1, anyOf, nil, nil)
-			}
-
-			next = directive2
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *BothEntity) graphql.Marshaler {
 			return ec.marshalNBothEntity2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐBothEntity(ctx, selections, v)
 		},
@@ -3443,30 +3109,7 @@ func (ec *executionContext) _Entity_findClaimEntityByID(ctx context.Context, fie
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Entity().FindClaimEntityByID(ctx, fc.Args["id"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				path, err := ec.unmarshalNString2string(ctx, "tenant.tier")
-				if err != nil {
-					var zeroVal *ClaimEntity
-					return zeroVal, err
-				}
-				equals, err := ec.unmarshalNString2string(ctx, "gold")
-				if err != nil {
-					var zeroVal *ClaimEntity
-					return zeroVal, err
-				}
-				if ec.Directives.HasClaim == nil {
-					var zeroVal *ClaimEntity
-					return zeroVal, errors.New("directive hasClaim is not implemented")
-				}
-				return ec.Directives.HasClaim(ctx, nil, directive0, path, equals)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *ClaimEntity) graphql.Marshaler {
 			return ec.marshalNClaimEntity2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐClaimEntity(ctx, selections, v)
 		},
@@ -3510,30 +3153,7 @@ func (ec *executionContext) _Entity_findClientRoleEntityByID(ctx context.Context
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Entity().FindClientRoleEntityByID(ctx, fc.Args["id"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"viewer"})
-				if err != nil {
-					var zeroVal *ClientRoleEntity
-					return zeroVal, err
-				}
-				client, err := ec.unmarshalOString2ᚖstring(ctx, "billing")
-				if err != nil {
-					var zeroVal *ClientRoleEntity
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *ClientRoleEntity
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, nil, directive0, anyOf, nil, client)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *ClientRoleEntity) graphql.Marshaler {
 			return ec.marshalNClientRoleEntity2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐClientRoleEntity(ctx, selections, v)
 		},
@@ -3577,30 +3197,7 @@ func (ec *executionContext) _Entity_findGroupEntityByID(ctx context.Context, fie
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Entity().FindGroupEntityByID(ctx, fc.Args["id"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalNString2ᚕstringᚄ(ctx, []any{"/staff"})
-				if err != nil {
-					var zeroVal *GroupEntity
-					return zeroVal, err
-				}
-				subgroups, err := ec.unmarshalNBoolean2bool(ctx, false)
-				if err != nil {
-					var zeroVal *GroupEntity
-					return zeroVal, err
-				}
-				if ec.Directives.HasGroup == nil {
-					var zeroVal *GroupEntity
-					return zeroVal, errors.New("directive hasGroup is not implemented")
-				}
-				return ec.Directives.HasGroup(ctx, nil, directive0, anyOf, subgroups)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *GroupEntity) graphql.Marshaler {
 			return ec.marshalNGroupEntity2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐGroupEntity(ctx, selections, v)
 		},
@@ -3644,20 +3241,7 @@ func (ec *executionContext) _Entity_findNotImpersonatedEntityByID(ctx context.Co
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Entity().FindNotImpersonatedEntityByID(ctx, fc.Args["id"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.NotImpersonated == nil {
-					var zeroVal *NotImpersonatedEntity
-					return zeroVal, errors.New("directive notImpersonated is not implemented")
-				}
-				return ec.Directives.NotImpersonated(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *NotImpersonatedEntity) graphql.Marshaler {
 			return ec.marshalNNotImpersonatedEntity2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐNotImpersonatedEntity(ctx, selections, v)
 		},
@@ -3745,25 +3329,7 @@ func (ec *executionContext) _Entity_findOrganizationEntityByID(ctx context.Conte
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Entity().FindOrganizationEntityByID(ctx, fc.Args["id"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"acme"})
-				if err != nil {
-					var zeroVal *OrganizationEntity
-					return zeroVal, err
-				}
-				if ec.Directives.InOrganization == nil {
-					var zeroVal *OrganizationEntity
-					return zeroVal, errors.New("directive inOrganization is not implemented")
-				}
-				return ec.Directives.InOrganization(ctx, nil, directive0, anyOf, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *OrganizationEntity) graphql.Marshaler {
 			return ec.marshalNOrganizationEntity2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐOrganizationEntity(ctx, selections, v)
 		},
@@ -3807,25 +3373,7 @@ func (ec *executionContext) _Entity_findRecentEntityByID(ctx context.Context, fi
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Entity().FindRecentEntityByID(ctx, fc.Args["id"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				maxAge, err := ec.unmarshalOInt2ᚖint(ctx, 300)
-				if err != nil {
-					var zeroVal *RecentEntity
-					return zeroVal, err
-				}
-				if ec.Directives.StepUp == nil {
-					var zeroVal *RecentEntity
-					return zeroVal, errors.New("directive stepUp is not implemented")
-				}
-				return ec.Directives.StepUp(ctx, nil, directive0, nil, maxAge)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *RecentEntity) graphql.Marshaler {
 			return ec.marshalNRecentEntity2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐRecentEntity(ctx, selections, v)
 		},
@@ -3869,25 +3417,7 @@ func (ec *executionContext) _Entity_findScopeListsEntityByID(ctx context.Context
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Entity().FindScopeListsEntityByID(ctx, fc.Args["id"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOfAll, err := ec.unmarshalOString2ᚕᚕstringᚄ(ctx, []any{[]any{"notes:read", "audit"}, []any{"notes:write"}})
-				if err != nil {
-					var zeroVal *ScopeListsEntity
-					return zeroVal, err
-				}
-				if ec.Directives.HasScope == nil {
-					var zeroVal *ScopeListsEntity
-					return zeroVal, errors.New("directive hasScope is not implemented")
-				}
-				return ec.Directives.HasScope(ctx, nil, directive0, nil, nil, anyOfAll)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *ScopeListsEntity) graphql.Marshaler {
 			return ec.marshalNScopeListsEntity2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐScopeListsEntity(ctx, selections, v)
 		},
@@ -3931,25 +3461,7 @@ func (ec *executionContext) _Entity_findStrongEntityByID(ctx context.Context, fi
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Entity().FindStrongEntityByID(ctx, fc.Args["id"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				acr, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"gold"})
-				if err != nil {
-					var zeroVal *StrongEntity
-					return zeroVal, err
-				}
-				if ec.Directives.StepUp == nil {
-					var zeroVal *StrongEntity
-					return zeroVal, errors.New("directive stepUp is not implemented")
-				}
-				return ec.Directives.StepUp(ctx, nil, directive0, acr, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *StrongEntity) graphql.Marshaler {
 			return ec.marshalNStrongEntity2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐStrongEntity(ctx, selections, v)
 		},
@@ -3993,30 +3505,7 @@ func (ec *executionContext) _Entity_findSubgroupEntityByID(ctx context.Context, 
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Entity().FindSubgroupEntityByID(ctx, fc.Args["id"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalNString2ᚕstringᚄ(ctx, []any{"/staff"})
-				if err != nil {
-					var zeroVal *SubgroupEntity
-					return zeroVal, err
-				}
-				subgroups, err := ec.unmarshalNBoolean2bool(ctx, true)
-				if err != nil {
-					var zeroVal *SubgroupEntity
-					return zeroVal, err
-				}
-				if ec.Directives.HasGroup == nil {
-					var zeroVal *SubgroupEntity
-					return zeroVal, errors.New("directive hasGroup is not implemented")
-				}
-				return ec.Directives.HasGroup(ctx, nil, directive0, anyOf, subgroups)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *SubgroupEntity) graphql.Marshaler {
 			return ec.marshalNSubgroupEntity2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐSubgroupEntity(ctx, selections, v)
 		},
@@ -4095,25 +3584,7 @@ func (ec *executionContext) _Fields_anyRole(ctx context.Context, field graphql.C
 		func(ctx context.Context) (any, error) {
 			return obj.AnyRole, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin", "editor"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, obj, directive0, anyOf, nil, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4136,25 +3607,7 @@ func (ec *executionContext) _Fields_allRoles(ctx context.Context, field graphql.
 		func(ctx context.Context) (any, error) {
 			return obj.AllRoles, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				allOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin", "editor"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, obj, directive0, nil, allOf, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4177,30 +3630,7 @@ func (ec *executionContext) _Fields_clientRole(ctx context.Context, field graphq
 		func(ctx context.Context) (any, error) {
 			return obj.ClientRole, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"viewer"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				client, err := ec.unmarshalOString2ᚖstring(ctx, "billing")
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, obj, directive0, anyOf, nil, client)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4223,25 +3653,7 @@ func (ec *executionContext) _Fields_anyScope(ctx context.Context, field graphql.
 		func(ctx context.Context) (any, error) {
 			return obj.AnyScope, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"notes:read", "notes:write"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasScope == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasScope is not implemented")
-				}
-				return ec.Directives.HasScope(ctx, obj, directive0, anyOf, nil, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4264,25 +3676,7 @@ func (ec *executionContext) _Fields_allScopes(ctx context.Context, field graphql
 		func(ctx context.Context) (any, error) {
 			return obj.AllScopes, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				allOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"notes:read", "notes:write"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasScope == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasScope is not implemented")
-				}
-				return ec.Directives.HasScope(ctx, obj, directive0, nil, allOf, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4305,25 +3699,7 @@ func (ec *executionContext) _Fields_scopeLists(ctx context.Context, field graphq
 		func(ctx context.Context) (any, error) {
 			return obj.ScopeLists, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOfAll, err := ec.unmarshalOString2ᚕᚕstringᚄ(ctx, []any{[]any{"notes:read", "audit"}, []any{"notes:write"}})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasScope == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasScope is not implemented")
-				}
-				return ec.Directives.HasScope(ctx, obj, directive0, nil, nil, anyOfAll)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4346,30 +3722,7 @@ func (ec *executionContext) _Fields_group(ctx context.Context, field graphql.Col
 		func(ctx context.Context) (any, error) {
 			return obj.Group, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalNString2ᚕstringᚄ(ctx, []any{"/staff"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				subgroups, err := ec.unmarshalNBoolean2bool(ctx, false)
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasGroup == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasGroup is not implemented")
-				}
-				return ec.Directives.HasGroup(ctx, obj, directive0, anyOf, subgroups)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4392,30 +3745,7 @@ func (ec *executionContext) _Fields_subgroup(ctx context.Context, field graphql.
 		func(ctx context.Context) (any, error) {
 			return obj.Subgroup, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalNString2ᚕstringᚄ(ctx, []any{"/staff"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				subgroups, err := ec.unmarshalNBoolean2bool(ctx, true)
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasGroup == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasGroup is not implemented")
-				}
-				return ec.Directives.HasGroup(ctx, obj, directive0, anyOf, subgroups)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4438,25 +3768,7 @@ func (ec *executionContext) _Fields_organization(ctx context.Context, field grap
 		func(ctx context.Context) (any, error) {
 			return obj.Organization, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"acme"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.InOrganization == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive inOrganization is not implemented")
-				}
-				return ec.Directives.InOrganization(ctx, obj, directive0, anyOf, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4479,25 +3791,7 @@ func (ec *executionContext) _Fields_organizationNotes(ctx context.Context, field
 		func(ctx context.Context) (any, error) {
 			return obj.OrganizationNotes, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				arg, err := ec.unmarshalOString2ᚖstring(ctx, "alias")
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.InOrganization == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive inOrganization is not implemented")
-				}
-				return ec.Directives.InOrganization(ctx, obj, directive0, nil, arg)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4540,30 +3834,7 @@ func (ec *executionContext) _Fields_claim(ctx context.Context, field graphql.Col
 		func(ctx context.Context) (any, error) {
 			return obj.Claim, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				path, err := ec.unmarshalNString2string(ctx, "tenant.tier")
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				equals, err := ec.unmarshalNString2string(ctx, "gold")
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasClaim == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasClaim is not implemented")
-				}
-				return ec.Directives.HasClaim(ctx, obj, directive0, path, equals)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4586,30 +3857,7 @@ func (ec *executionContext) _Fields_owned(ctx context.Context, field graphql.Col
 		func(ctx context.Context) (any, error) {
 			return obj.Owned, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				arg, err := ec.unmarshalNString2string(ctx, "userId")
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				orRole, err := ec.unmarshalOString2ᚖstring(ctx, "admin")
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.Owner == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive owner is not implemented")
-				}
-				return ec.Directives.Owner(ctx, obj, directive0, arg, orRole)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4652,25 +3900,7 @@ func (ec *executionContext) _Fields_ownedInput(ctx context.Context, field graphq
 		func(ctx context.Context) (any, error) {
 			return obj.OwnedInput, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				arg, err := ec.unmarshalNString2string(ctx, "input.userId")
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.Owner == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive owner is not implemented")
-				}
-				return ec.Directives.Owner(ctx, obj, directive0, arg, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4713,20 +3943,7 @@ func (ec *executionContext) _Fields_notImpersonated(ctx context.Context, field g
 		func(ctx context.Context) (any, error) {
 			return obj.NotImpersonated, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.NotImpersonated == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive notImpersonated is not implemented")
-				}
-				return ec.Directives.NotImpersonated(ctx, obj, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4749,25 +3966,7 @@ func (ec *executionContext) _Fields_strong(ctx context.Context, field graphql.Co
 		func(ctx context.Context) (any, error) {
 			return obj.Strong, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				acr, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"gold"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.StepUp == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive stepUp is not implemented")
-				}
-				return ec.Directives.StepUp(ctx, obj, directive0, acr, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4790,25 +3989,7 @@ func (ec *executionContext) _Fields_recent(ctx context.Context, field graphql.Co
 		func(ctx context.Context) (any, error) {
 			return obj.Recent, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				maxAge, err := ec.unmarshalOInt2ᚖint(ctx, 300)
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.StepUp == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive stepUp is not implemented")
-				}
-				return ec.Directives.StepUp(ctx, obj, directive0, nil, maxAge)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4831,37 +4012,7 @@ func (ec *executionContext) _Fields_both(ctx context.Context, field graphql.Coll
 		func(ctx context.Context) (any, error) {
 			return obj.Both, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, obj, directive0, anyOf, nil, nil)
-			}
-			directive2 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"notes:read"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasScope == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasScope is not implemented")
-				}
-				return ec.Directives.HasScope(ctx, obj, directive1, anyOf, nil, nil)
-			}
-
-			next = directive2
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4964,25 +4115,7 @@ func (ec *executionContext) _Mutation_erase(ctx context.Context, field graphql.C
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Mutation().Erase(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, nil, directive0, anyOf, nil, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5199,25 +4332,7 @@ func (ec *executionContext) _Order_total(ctx context.Context, field graphql.Coll
 		func(ctx context.Context) (any, error) {
 			return obj.Total, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, obj, directive0, anyOf, nil, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5335,25 +4450,7 @@ func (ec *executionContext) _Query_anyRole(ctx context.Context, field graphql.Co
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().AnyRole(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin", "editor"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, nil, directive0, anyOf, nil, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5376,25 +4473,7 @@ func (ec *executionContext) _Query_allRoles(ctx context.Context, field graphql.C
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().AllRoles(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				allOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin", "editor"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, nil, directive0, nil, allOf, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5417,30 +4496,7 @@ func (ec *executionContext) _Query_clientRole(ctx context.Context, field graphql
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().ClientRole(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"viewer"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				client, err := ec.unmarshalOString2ᚖstring(ctx, "billing")
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, nil, directive0, anyOf, nil, client)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5463,25 +4519,7 @@ func (ec *executionContext) _Query_anyScope(ctx context.Context, field graphql.C
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().AnyScope(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"notes:read", "notes:write"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasScope == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasScope is not implemented")
-				}
-				return ec.Directives.HasScope(ctx, nil, directive0, anyOf, nil, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5504,25 +4542,7 @@ func (ec *executionContext) _Query_allScopes(ctx context.Context, field graphql.
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().AllScopes(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				allOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"notes:read", "notes:write"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasScope == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasScope is not implemented")
-				}
-				return ec.Directives.HasScope(ctx, nil, directive0, nil, allOf, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5545,25 +4565,7 @@ func (ec *executionContext) _Query_scopeLists(ctx context.Context, field graphql
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().ScopeLists(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOfAll, err := ec.unmarshalOString2ᚕᚕstringᚄ(ctx, []any{[]any{"notes:read", "audit"}, []any{"notes:write"}})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasScope == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasScope is not implemented")
-				}
-				return ec.Directives.HasScope(ctx, nil, directive0, nil, nil, anyOfAll)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5586,30 +4588,7 @@ func (ec *executionContext) _Query_group(ctx context.Context, field graphql.Coll
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Group(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalNString2ᚕstringᚄ(ctx, []any{"/staff"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				subgroups, err := ec.unmarshalNBoolean2bool(ctx, false)
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasGroup == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasGroup is not implemented")
-				}
-				return ec.Directives.HasGroup(ctx, nil, directive0, anyOf, subgroups)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5632,30 +4611,7 @@ func (ec *executionContext) _Query_subgroup(ctx context.Context, field graphql.C
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Subgroup(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalNString2ᚕstringᚄ(ctx, []any{"/staff"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				subgroups, err := ec.unmarshalNBoolean2bool(ctx, true)
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasGroup == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasGroup is not implemented")
-				}
-				return ec.Directives.HasGroup(ctx, nil, directive0, anyOf, subgroups)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5678,25 +4634,7 @@ func (ec *executionContext) _Query_organization(ctx context.Context, field graph
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Organization(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"acme"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.InOrganization == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive inOrganization is not implemented")
-				}
-				return ec.Directives.InOrganization(ctx, nil, directive0, anyOf, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5720,25 +4658,7 @@ func (ec *executionContext) _Query_organizationNotes(ctx context.Context, field 
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().OrganizationNotes(ctx, fc.Args["alias"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				arg, err := ec.unmarshalOString2ᚖstring(ctx, "alias")
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.InOrganization == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive inOrganization is not implemented")
-				}
-				return ec.Directives.InOrganization(ctx, nil, directive0, nil, arg)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5781,30 +4701,7 @@ func (ec *executionContext) _Query_claim(ctx context.Context, field graphql.Coll
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Claim(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				path, err := ec.unmarshalNString2string(ctx, "tenant.tier")
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				equals, err := ec.unmarshalNString2string(ctx, "gold")
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasClaim == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasClaim is not implemented")
-				}
-				return ec.Directives.HasClaim(ctx, nil, directive0, path, equals)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5828,30 +4725,7 @@ func (ec *executionContext) _Query_owned(ctx context.Context, field graphql.Coll
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Owned(ctx, fc.Args["userId"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				arg, err := ec.unmarshalNString2string(ctx, "userId")
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				orRole, err := ec.unmarshalOString2ᚖstring(ctx, "admin")
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.Owner == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive owner is not implemented")
-				}
-				return ec.Directives.Owner(ctx, nil, directive0, arg, orRole)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5895,25 +4769,7 @@ func (ec *executionContext) _Query_ownedInput(ctx context.Context, field graphql
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().OwnedInput(ctx, fc.Args["input"].(OwnedInput))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				arg, err := ec.unmarshalNString2string(ctx, "input.userId")
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.Owner == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive owner is not implemented")
-				}
-				return ec.Directives.Owner(ctx, nil, directive0, arg, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5956,20 +4812,7 @@ func (ec *executionContext) _Query_notImpersonated(ctx context.Context, field gr
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().NotImpersonated(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.NotImpersonated == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive notImpersonated is not implemented")
-				}
-				return ec.Directives.NotImpersonated(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5992,25 +4835,7 @@ func (ec *executionContext) _Query_strong(ctx context.Context, field graphql.Col
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Strong(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				acr, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"gold"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.StepUp == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive stepUp is not implemented")
-				}
-				return ec.Directives.StepUp(ctx, nil, directive0, acr, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -6033,25 +4858,7 @@ func (ec *executionContext) _Query_recent(ctx context.Context, field graphql.Col
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Recent(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				maxAge, err := ec.unmarshalOInt2ᚖint(ctx, 300)
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.StepUp == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive stepUp is not implemented")
-				}
-				return ec.Directives.StepUp(ctx, nil, directive0, nil, maxAge)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -6074,37 +4881,7 @@ func (ec *executionContext) _Query_both(ctx context.Context, field graphql.Colle
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Both(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, nil, directive0, anyOf, nil, nil)
-			}
-			directive2 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"notes:read"})
-				if err != nil {
-					var zeroVal *string
-					return zeroVal, err
-				}
-				if ec.Directives.HasScope == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive hasScope is not implemented")
-				}
-				return ec.Directives.HasScope(ctx, nil, directive1, anyOf, nil, nil)
-			}
-
-			next = directive2
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -6127,25 +4904,7 @@ func (ec *executionContext) _Query_required(ctx context.Context, field graphql.C
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Required(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin"})
-				if err != nil {
-					var zeroVal string
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal string
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, nil, directive0, anyOf, nil, nil)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
 			return ec.marshalNString2string(ctx, selections, v)
 		},
@@ -6307,26 +5066,14 @@ func (ec *executionContext) _Query_secret(ctx context.Context, field graphql.Col
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin"})
-				if err != nil {
-					var zeroVal *Secret
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *Secret
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, nil, directive0, anyOf, nil, nil)
-			}
-			directive2 := func(ctx context.Context) (any, error) {
 				if ec.Directives.Auth == nil {
 					var zeroVal *Secret
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive1)
+				return ec.Directives.Auth(ctx, nil, directive0)
 			}
 
-			next = directive2
+			next = directive1
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *Secret) graphql.Marshaler {
@@ -6490,26 +5237,14 @@ func (ec *executionContext) _Query_level(ctx context.Context, field graphql.Coll
 			directive0 := next
 
 			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"support"})
-				if err != nil {
-					var zeroVal *Level
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *Level
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, nil, directive0, anyOf, nil, nil)
-			}
-			directive2 := func(ctx context.Context) (any, error) {
 				if ec.Directives.Auth == nil {
 					var zeroVal *Level
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
-				return ec.Directives.Auth(ctx, nil, directive1)
+				return ec.Directives.Auth(ctx, nil, directive0)
 			}
 
-			next = directive2
+			next = directive1
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *Level) graphql.Marshaler {
@@ -8858,64 +7593,18 @@ func (ec *executionContext) unmarshalInputFilter(ctx context.Context, obj any) (
 			it.Text = data
 		case "deleted":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("deleted"))
-			directive0 := func(ctx context.Context) (any, error) { return ec.unmarshalOBoolean2ᚖbool(ctx, v) }
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"admin"})
-				if err != nil {
-					var zeroVal *bool
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *bool
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, obj, directive0, anyOf, nil, nil)
-			}
-
-			tmp, err := directive1(ctx)
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
 			if err != nil {
-				return it, graphql.ErrorOnPath(ctx, err)
+				return it, err
 			}
-			if data, ok := tmp.(*bool); ok {
-				it.Deleted = data
-			} else if tmp == nil {
-				it.Deleted = nil
-			} else {
-				err := fmt.Errorf(`unexpected type %T from directive, should be *bool`, tmp)
-				return it, graphql.ErrorOnPath(ctx, err)
-			}
+			it.Deleted = data
 		case "level":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("level"))
-			directive0 := func(ctx context.Context) (any, error) {
-				return ec.unmarshalOLevel2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐLevel(ctx, v)
-			}
-
-			directive1 := func(ctx context.Context) (any, error) {
-				anyOf, err := ec.unmarshalOString2ᚕstringᚄ(ctx, []any{"support"})
-				if err != nil {
-					var zeroVal *Level
-					return zeroVal, err
-				}
-				if ec.Directives.HasRole == nil {
-					var zeroVal *Level
-					return zeroVal, errors.New("directive hasRole is not implemented")
-				}
-				return ec.Directives.HasRole(ctx, obj, directive0, anyOf, nil, nil)
-			}
-
-			tmp, err := directive1(ctx)
+			data, err := ec.unmarshalOLevel2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐLevel(ctx, v)
 			if err != nil {
-				return it, graphql.ErrorOnPath(ctx, err)
+				return it, err
 			}
-			if data, ok := tmp.(*Level); ok {
-				it.Level = data
-			} else if tmp == nil {
-				it.Level = nil
-			} else {
-				err := fmt.Errorf(`unexpected type %T from directive, should be *github.com/cloakql/cloakql/internal/testapi.Level`, tmp)
-				return it, graphql.ErrorOnPath(ctx, err)
-			}
+			it.Level = data
 		case "and":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("and"))
 			data, err := ec.unmarshalOFilter2ᚕᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFilterᚄ(ctx, v)
