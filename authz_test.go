@@ -203,7 +203,8 @@ func TestAuthz_cachedResponses(t *testing.T) {
 	admin, other := bearer(t, kc, withRoles("admin")), bearer(t, kc, withRoles("user"))
 	const query = "{ card { owner number } }"
 	const denied = `{"errors":[{"message":"You aren't allowed to use this field",` +
-		`"path":["card","number"],"locations":[{"line":1,"column":16}],"extensions":{"code":"FORBIDDEN","reason":"ROLE_MISSING"}}],` +
+		`"path":["card","number"],"locations":[{"line":1,"column":16}],` +
+		`"extensions":{"code":"FORBIDDEN","reason":"ROLE_MISSING"}}],` +
 		`"data":{"card":{"owner":"5d35c4eb","number":null}}}`
 	const allowed = `{"data":{"card":{"owner":"5d35c4eb","number":"text"}}}`
 	for _, tt := range []struct {

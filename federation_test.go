@@ -49,8 +49,9 @@ func TestConfig_Federation(t *testing.T) {
 		{"", entitiesQuery(ownUser), `"reason":"TOKEN_MISSING"`},
 		{"x", entitiesQuery(ownUser), `"reason":"TOKEN_MALFORMED"`},
 		{token("a"), entitiesQuery(ownUser), `{"data":{"_entities":[{"id":"a","username":"u"`},
-		{token("a"), entitiesQuery(otherUser), `"extensions":{"code":"FORBIDDEN","reason":"NOT_OWNER"}}],` +
-			`"data":{"_entities":[null]}}`},
+		{token("a"), entitiesQuery(otherUser),
+			`"extensions":{"code":"FORBIDDEN","reason":"NOT_OWNER"}}],` +
+				`"data":{"_entities":[null]}}`},
 		{token("a", "other"), entitiesQuery(otherUser), `"reason":"NOT_OWNER"`},
 		{token("a", "directory"), entitiesQuery(otherUser), `{"data":{"_entities":[{"id":"b",` +
 			`"username":null,"email":null,"realmRoles":[],"token":null}]}}`},

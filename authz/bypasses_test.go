@@ -63,7 +63,8 @@ func TestPublishedBypasses(t *testing.T) {
 		// Apollo Router, GHSA-g8jh-vg5j-4h3f.
 		{name: "a directive under another name",
 			schema: strings.ReplaceAll(Schema("hasRole"), "@hasRole", "@company__needsRole") +
-				`type Query { open: String @public a: String @company__needsRole(anyOf: ["admin"]) }`,
+				`type Query { open: String @public ` +
+				`a: String @company__needsRole(anyOf: ["admin"]) }`,
 			config:   Config{Names: map[string]string{"hasRole": "company__needsRole"}},
 			document: `{ a }`, ctx: contextWithRoles("user"),
 			want: `{"errors":[` + strings.ReplaceAll(roleMissing, "%", "a") +

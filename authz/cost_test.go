@@ -54,7 +54,8 @@ func fragmentsInFragments(n int) string {
 	var s strings.Builder
 	s.WriteString("{ item { ...F0 ...F0 } }")
 	for i := range n {
-		fmt.Fprintf(&s, " fragment F%d on Item { owned a: item { ...F%[2]d } b: item { ...F%[2]d } }",
+		fmt.Fprintf(&s, " fragment F%d on Item { owned a: item { ...F%[2]d } "+
+			"b: item { ...F%[2]d } }",
 			i, i+1)
 	}
 	fmt.Fprintf(&s, " fragment F%d on Item { owned }", n)

@@ -53,7 +53,8 @@ func (c *compiler) findDirectives() {
 			continue
 		}
 		if other := c.names[schemaName]; other != "" {
-			c.failf("@%s would be both %q and %q of authz.Schema: give one of them another name in "+
+			c.failf("@%s would be both %q and %q of authz.Schema: give one of them another name "+
+				"in "+
 				"Config.Names", schemaName, other, name)
 			continue
 		}
@@ -61,7 +62,8 @@ func (c *compiler) findDirectives() {
 			if slices.Contains(c.config.Guards, schemaName) {
 				continue // the application's own guard
 			}
-			c.failf("the schema's directive @%s(%s) isn't that of authz.Schema, @%s(%s): give yours "+
+			c.failf("the schema's directive @%s(%s) isn't that of authz.Schema, @%s(%s): give "+
+				"yours "+
 				"another name, or list it in Config.Guards", schemaName, signature(found), name,
 				signature(definition))
 			continue

@@ -99,7 +99,8 @@ func TestAuditFromToken(t *testing.T) {
 			`type Query { a: Int @public @fromToken }`, ""},
 
 		{"resolvers of the field's type", auditFromToken[itemResolvers],
-			`type Query { a: Item @auth @fromToken } type Item { b: Int }`, resolverProblem("Item")},
+			`type Query { a: Item @auth @fromToken } type Item { b: Int }`,
+			resolverProblem("Item")},
 		{"resolvers deeper", auditFromToken[itemResolvers],
 			`type Query { a: A @auth @fromToken } type A { b: B } type B { c: Item } type Item { ` +
 				`b: Int }`, resolverProblem("Item")},
@@ -125,7 +126,8 @@ func TestAuditFromToken(t *testing.T) {
 			`type Query { a: user_id_item @auth @fromToken } type user_id_item { b: Int }`,
 			resolverProblem("user_id_item")},
 		{"the query type below itself", auditFromToken[queryResolvers],
-			`type Query { a: A @auth @fromToken } type A { query: Query }`, resolverProblem("Query")},
+			`type Query { a: A @auth @fromToken } type A { query: Query }`,
+			resolverProblem("Query")},
 		{"cyclic types", auditFromToken[itemResolvers],
 			`type Query { a: A @auth @fromToken } type A { b: B a: A } type B { a: A item: Item ` +
 				`} type Item { b: B }`, resolverProblem("Item")},

@@ -186,7 +186,8 @@ func (b *ruleBuilder) hasGroup() error {
 	subgroups, _ := b.args["subgroups"].(bool)
 	for _, path := range anyOf {
 		if strings.HasSuffix(path, "/") {
-			return fmt.Errorf("names the group %q, which ends with a slash, so no token has it", path)
+			return fmt.Errorf("names the group %q, which ends with a slash, so no token has it",
+				path)
 		}
 	}
 	if err := b.declared.checkGroups(anyOf); err != nil {

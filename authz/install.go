@@ -93,7 +93,8 @@ func Install(server *handler.Server, schema graphql.ExecutableSchema, config Con
 	e := &enforcer{rules: rules, config: config}
 	server.Use(e)
 	if e.otherSchema {
-		return errors.New("authz: the server was made with another schema: give Install the value " +
+		return errors.New("authz: the server was made with another schema: give Install the " +
+			"value " +
 			"that handler.New got, and let its method Schema always return the same pointer")
 	}
 	return nil

@@ -61,7 +61,8 @@ func TestVerifier_CheckRevoked_last(t *testing.T) {
 	for name, token := range map[string]string{
 		"wrong signature": corruptSignature(rs256().token(aliceClaims(t))),
 		"another key":     edDSA().token(aliceClaims(t)),
-		"expired":         rs256().token(patch(t, aliceClaims(t), object{"exp": noonPlus(-time.Hour)})),
+		"expired": rs256().token(patch(t, aliceClaims(t),
+			object{"exp": noonPlus(-time.Hour)})),
 	} {
 		if _, err := v.Verify(t.Context(), token); errors.Is(err, identity.ErrTokenRevoked) ||
 			err == nil {

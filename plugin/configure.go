@@ -93,7 +93,8 @@ func (p *injector) checkConflicts(cfg *config.Config) error {
 		if appSchema.Directives.ForName(directive.Name) != nil {
 			errs = append(errs,
 				fmt.Errorf(
-					"the application's schema has a directive %s: remove it, or give it another name",
+					"the application's schema has a directive %s: remove it, or give it another "+
+						"name",
 					directive.Name))
 		}
 	}

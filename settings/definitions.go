@@ -188,7 +188,8 @@ func (raw *rawSettings) groups() []group {
 			}, {
 				name: "FEDERATION", defaultValue: "false", dest: anyValue(&server.Federation),
 				fieldNames: "Config.Federation",
-				doc: "Whether the schema is a subgraph of Apollo Federation 2: `true` or `false`. " +
+				doc: "Whether the schema is a subgraph of Apollo Federation 2: `true` or " +
+					"`false`. " +
 					"See docs/operating.md, Behind a federation gateway.",
 			}, {
 				name: "FEDERATION_ROLE", dest: anyValue(&server.FederationRole),

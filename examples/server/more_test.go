@@ -36,7 +36,8 @@ func TestRules(t *testing.T) {
 		// A note that doesn't exist.
 		{bob, `{ note(id: 2) { text } }`, `"code":"FORBIDDEN","reason":"NOT_OWNER"`},
 
-		{recentToken, `mutation { addTeamNote(organization: "acme", text: "tea") { id } }`, `"id":"2"`},
+		{recentToken, `mutation { addTeamNote(organization: "acme", text: "tea") { id } }`,
+			`"id":"2"`},
 		{recentToken, `{ teamNotes(organization: "acme") { text } }`, `[{"text":"tea"}]`},
 		{recentToken, `{ teamNotes(organization: "other") { text } }`, `ORGANIZATION_MISSING`},
 		{alice, `{ teamNotes(organization: "acme") { text } }`, `ORGANIZATION_MISSING`},
