@@ -2,9 +2,14 @@
 // it documents a contract and has an in-memory implementation for a single process:
 //
 //   - Buckets stores token buckets, which limit how often something may happen (buckets.go).
-//     MemoryBuckets is its in-memory implementation (memory_buckets.go).
+//   - Calls makes a call once in all processes, and stores its result (calls.go).
+//   - Turns gives turns to callers, one after another (turns.go).
+//   - Documents stores texts by their SHA-256 (documents.go).
+//   - Events tells every process what one of them has learned (events.go).
 //
-// Package storetest has the tests that every implementation must pass.
+// The implementations in memory are MemoryBuckets, MemoryCalls, MemoryTurns, MemoryDocuments and
+// MemoryEvents. Package redisstore implements the interfaces with Redis. Package storetest has the
+// tests that every implementation must pass.
 //
 // The package imports no other package of this module, and doesn't know what its callers store.
 package store

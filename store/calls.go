@@ -1,0 +1,123 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// A CallKey identifies a call that should be made once. Each group makes the call for itself.
+type CallKey struct {
+	Subject Key // what the call uses up, such as a digest of a refresh token
+	Group   Key // who may have the result, such as a digest of the caller's network
+}
+
+// A CallID identifies one attempt to make a call. It is random.
+type CallID [16]byte
+
+// A Call is the state of a call.
+type Call struct {
+	State CallState
+	ID    CallID // of the attempt that is in flight or done
+
+	// Result and Successor are those of Finish, and Age is how long ago Finish was called. They are
+	// set if State is CallDone.
+	Result    []byte
+	Successor Key
+	Age       time.Duration
+
+	// UsedBefore means that MarkUsed or Begin was called for the Subject before, within the time
+	// that they remember. It may have been another group's call.
+	UsedBefore bool
+}
+
+// A CallState says what the caller of Begin or Wait has to do.
+type CallState int
+
+// The states of a call.
+const (
+	// CallStarted means that the caller has to make the call. Until it calls Finish, it has to call
+	// Renew before each end of the lease.
+	CallStarted CallState = iota + 1
+	// CallInFlight means that another caller is making the call: call Wait.
+	CallInFlight
+	// CallDone means that Result has the result.
+	CallDone
+	// CallAbandoned means that the lease ended without a result: the process that made the call has
+	// probably died. Nobody knows what became of the call. Only Wait returns this state.
+	CallAbandoned
+)
+
+// Limits of the arguments of Calls.
+const (
+	MaxCallTime    = 5 * time.Minute // of a lease, and of how long a result is kept
+	MaxResultBytes = 256 << 10
+)
+
+// Errors of Calls.
+var (
+	// ErrLeaseLost means that the lease has ended, or that another call has begun since.
+	ErrLeaseLost = errors.New("store: the lease of the call has ended")
+	// ErrTooLarge means that a result or a document has more bytes than allowed.
+	ErrTooLarge = errors.New("store: the value is too large")
+)
+
+// Calls makes sure that a call which must not be made twice is made once, by one of several
+// processes, and gives its result to the others. A caller that starts a call has a lease, which it
+// renews while the call is in flight. If the caller dies, the lease ends.
+//
+//	call, err := calls.Begin(ctx, key, id, lease, keep)
+//	switch call.State {
+//	case store.CallStarted:  // make the call, with Renew from time to time, then call Finish
+//	case store.CallInFlight: // call, err = calls.Wait(ctx, key, call.ID)
+//	case store.CallDone:     // use call.Result
+//	}
+//
+// Atomicity: of any number of concurrent calls of Begin with one key, from one or more processes,
+// exactly one gets CallStarted, until the lease ends or the result is forgotten.
+//
+// Secrecy: results may contain tokens. An implementation that stores them outside the process
+// encrypts and authenticates them, together with their key.
+//
+// Bounds: every entry expires: a call with its lease, a result when it is no longer kept, a used
+// Subject after the keep of the call that marked it. Leases and keeps are at most MaxCallTime,
+// results at most MaxResultBytes.
+//
+// Clock: a store uses one clock. A shared store uses its own, because its callers' clocks differ.
+//
+// Errors: if the store fails, the error wraps ErrUnavailable. A store that has lost its data returns
+// ErrUnavailable from Begin for as long as a lease or a result that it lost could have lasted,
+// because otherwise a call would be made twice.
+//
+// All methods are safe for concurrent use. They return ctx.Err() soon after ctx is done.
+type Calls interface {
+	// Begin starts a call, unless one with the same key is in flight or has a result. If it returns
+	// CallStarted, the call has the given id and lease. In every case, it marks key.Subject as used
+	// for the duration keep, as MarkUsed does.
+	//
+	// A result whose Successor is used is not returned: its state is CallDone, but Result is nil.
+	Begin(ctx context.Context, key CallKey, id CallID, lease, keep time.Duration) (Call, error)
+
+	// Renew extends the lease of the caller's call: it ends lease from now. It returns ErrLeaseLost
+	// if the call isn't in flight with this id.
+	Renew(ctx context.Context, key CallKey, id CallID, lease time.Duration) error
+
+	// Finish stores the result of the caller's call. Callers of Wait get it, and Begin returns it
+	// for the duration keep. If keep is 0, only callers of Wait get it: the next Begin starts
+	// another call. successor is the Subject that the result allows to use next; the result is no
+	// longer returned when that is used. The zero Key means that there is none.
+	//
+	// It returns ErrLeaseLost if another call with the same key has begun since. If only the lease
+	// has ended, it stores the result.
+	Finish(ctx context.Context, key CallKey, id CallID, result []byte, successor Key,
+		keep time.Duration) error
+
+	// Wait waits until the call with this id is done or abandoned.
+	Wait(ctx context.Context, key CallKey, id CallID) (Call, error)
+
+	// MarkUsed records that a Subject was used, and forgets it after keep.
+	MarkUsed(ctx context.Context, subject Key, keep time.Duration) error
+
+	// IsUsed reports whether a Subject was used.
+	IsUsed(ctx context.Context, subject Key) (bool, error)
+}

@@ -1,0 +1,25 @@
+package store
+
+import (
+	"context"
+	"errors"
+)
+
+// A Store bundles one implementation of each interface. The fields that are nil aren't shared: each
+// process uses its own memory.
+type Store struct {
+	Buckets   Buckets
+	Calls     Calls
+	Turns     Turns
+	Documents Documents
+	Events    Events
+
+	// Check returns an error that wraps ErrUnavailable if the store didn't respond lately. It
+	// doesn't wait for the store. If Check is nil, the store is always available.
+	Check func(context.Context) error
+}
+
+// ErrUnavailable means that the store didn't respond in time, refused the call, or lost its data a
+// moment ago. The caller doesn't know whether the call took effect. Its text may be shown to
+// clients.
+var ErrUnavailable = errors.New("the shared store is unavailable")
