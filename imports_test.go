@@ -31,7 +31,7 @@ var allowedImports = map[string][]string{
 	"throttle":    {"identity", "store"},
 	"console":     {},
 	// e2e tests the built server from outside, and compares its GraphQL parser with graphql-js.
-	"e2e": {"keycloak/keycloaktest", "apierror", "graphqlhttp", "limits"},
+	"e2e": {"keycloak/keycloaktest", "apierror", "graphqlhttp", "internal/redistest", "limits"},
 
 	"store":           {"store/storetest"}, // only the tests
 	"store/storetest": {"store"},           // for any implementation of store's interfaces
@@ -39,6 +39,7 @@ var allowedImports = map[string][]string{
 	"internal/language":   {},
 	"internal/librarylog": {},
 	"internal/middleware": {},
+	"internal/redistest":  {}, // for tests
 	"internal/program":    {"", "identity", "internal/librarylog", "settings"},
 	"settings": {"", "graphqlhttp", "identity",
 		"internal/middleware", "keycloak", "limits", "throttle"},
