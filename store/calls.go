@@ -85,9 +85,9 @@ var (
 //
 // Clock: a store uses one clock. A shared store uses its own, because its callers' clocks differ.
 //
-// Errors: if the store fails, the error wraps ErrUnavailable. A store that has lost its data returns
-// ErrUnavailable from Begin for as long as a lease or a result that it lost could have lasted,
-// because otherwise a call would be made twice.
+// Errors: if the store fails, the error wraps ErrUnavailable. A store that has lost its data
+// returns ErrUnavailable from Begin for as long as a lease or a result that it lost could have
+// lasted, because otherwise a call would be made twice.
 //
 // All methods are safe for concurrent use. They return ctx.Err() soon after ctx is done.
 type Calls interface {
