@@ -21,8 +21,8 @@ type Bucket struct {
 // maxRefillTime is the maximum of Burst times Every.
 const maxRefillTime = 100 * 365 * 24 * time.Hour
 
-// check returns an error if Burst or Every is out of the bounds documented at Bucket.
-func (b Bucket) check() error {
+// Validate returns an error if Burst or Every is out of the bounds documented at Bucket.
+func (b Bucket) Validate() error {
 	if b.Burst < 1 || b.Every < time.Microsecond || b.Every > maxRefillTime/time.Duration(b.Burst) {
 		return fmt.Errorf("store: a bucket has Burst %d and Every %v: expected a Burst of at "+
 			"least 1, an Every of at least 1µs, and at most 100 years to fill it", b.Burst, b.Every)

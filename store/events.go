@@ -2,13 +2,14 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
 // An Event is something that every process has to learn of. Two events with the same Data are one
 // event.
 type Event struct {
-	Data string        // at most MaxEventBytes
+	Data string        // 1 to MaxEventBytes bytes
 	Keep time.Duration // how long the event is kept, from 1 s to MaxEventTime
 }
 
@@ -18,6 +19,28 @@ const (
 	MaxEventTime  = 48 * time.Hour
 	MaxBatch      = 1000 // events that Read returns
 )
+
+// validate returns an error if Data or Keep is out of the bounds documented at Event.
+func (e Event) validate() error {
+	if e.Data == "" || len(e.Data) > MaxEventBytes || e.Keep < time.Second || e.Keep > MaxEventTime {
+		return fmt.Errorf("store: an event has %d bytes and Keep %v: expected 1 to %d bytes, and a "+
+			"Keep from 1s to %v", len(e.Data), e.Keep, MaxEventBytes, MaxEventTime)
+	}
+	return nil
+}
+
+// ValidateEvents returns an error if the events can't be added by one call of Append.
+func ValidateEvents(events []Event) error {
+	if len(events) > MaxBatch {
+		return fmt.Errorf("store: %d events in one call, expected at most %d", len(events), MaxBatch)
+	}
+	for _, event := range events {
+		if err := event.validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // A Cursor is a position in the order of events. The zero Cursor is before the first event.
 type Cursor struct {
@@ -55,7 +78,8 @@ type Batch struct {
 //
 // All methods are safe for concurrent use. They return ctx.Err() soon after ctx is done.
 type Events interface {
-	// Append adds events, at most MaxBatch. It is atomic.
+	// Append adds events, at most MaxBatch. It is atomic. If an event is out of bounds, it returns
+	// an error and adds no event.
 	Append(ctx context.Context, events ...Event) error
 
 	// Read returns the events after a cursor, at most MaxBatch.

@@ -67,7 +67,7 @@ func (m *MemoryBuckets) Reserve(ctx context.Context, buckets []Bucket) (Decision
 		return Decision{}, err
 	}
 	for _, bucket := range buckets {
-		if err := bucket.check(); err != nil {
+		if err := bucket.Validate(); err != nil {
 			return Decision{}, err
 		}
 	}
