@@ -22,9 +22,11 @@ const (
 
 // validate returns an error if Data or Keep is out of the bounds documented at Event.
 func (e Event) validate() error {
-	if e.Data == "" || len(e.Data) > MaxEventBytes || e.Keep < time.Second || e.Keep > MaxEventTime {
-		return fmt.Errorf("store: an event has %d bytes and Keep %v: expected 1 to %d bytes, and a "+
-			"Keep from 1s to %v", len(e.Data), e.Keep, MaxEventBytes, MaxEventTime)
+	isValid := e.Data != "" && len(e.Data) <= MaxEventBytes &&
+		e.Keep >= time.Second && e.Keep <= MaxEventTime
+	if !isValid {
+		return fmt.Errorf("store: an event has %d bytes and Keep %v: expected 1 to %d bytes, and "+
+			"a Keep from 1s to %v", len(e.Data), e.Keep, MaxEventBytes, MaxEventTime)
 	}
 	return nil
 }
@@ -32,7 +34,8 @@ func (e Event) validate() error {
 // ValidateEvents returns an error if the events can't be added by one call of Append.
 func ValidateEvents(events []Event) error {
 	if len(events) > MaxBatch {
-		return fmt.Errorf("store: %d events in one call, expected at most %d", len(events), MaxBatch)
+		return fmt.Errorf("store: %d events in one call, expected at most %d", len(events),
+			MaxBatch)
 	}
 	for _, event := range events {
 		if err := event.validate(); err != nil {

@@ -133,7 +133,9 @@ func (m *MemoryEvents) Read(ctx context.Context, after Cursor) (Batch, error) {
 		batch.DroppedUntil = m.droppedUntil
 	}
 	start, _ := slices.BinarySearchFunc(m.byPosition, batch.Cursor.Position+1,
-		func(event *memoryEvent, position int64) int { return cmp.Compare(event.position, position) })
+		func(event *memoryEvent, position int64) int {
+			return cmp.Compare(event.position, position)
+		})
 	for _, event := range m.byPosition[start:] {
 		if event.isRemoved() {
 			continue

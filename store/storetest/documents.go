@@ -153,7 +153,8 @@ func (d *documentsTest) testSmallTexts() {
 		d.put(strconv.Itoa(n))
 	}
 	if d.has("first") {
-		d.Errorf("the store has %d texts of a few bytes in %d bytes, want fewer", count+1, d.MaxBytes)
+		d.Errorf("the store has %d texts of a few bytes in %d bytes, want fewer", count+1,
+			d.MaxBytes)
 	}
 	d.checkHas(strconv.Itoa(count-1), true)
 }

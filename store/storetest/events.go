@@ -102,7 +102,8 @@ func (e *eventsTest) checkRead(after store.Cursor, want ...store.Event) store.Cu
 	e.Helper()
 	batch := e.read(after)
 	if got, want := batch.Events, dataOf(want); !slices.Equal(got, want) {
-		e.Errorf("Read() returned %d events: %.100q, want %d: %.100q", len(got), got, len(want), want)
+		e.Errorf("Read() returned %d events: %.100q, want %d: %.100q", len(got), got, len(want),
+			want)
 	}
 	if batch.More {
 		e.Error("Read() says that there are further events")
@@ -147,12 +148,14 @@ func (e *eventsTest) testBatches() {
 	for batch.More {
 		batch = e.read(batch.Cursor)
 		if len(batch.Events) > store.MaxBatch {
-			e.Fatalf("Read() returned %d events, want at most %d", len(batch.Events), store.MaxBatch)
+			e.Fatalf("Read() returned %d events, want at most %d", len(batch.Events),
+				store.MaxBatch)
 		}
 		got = append(got, batch.Events...)
 	}
 	if !slices.Equal(got, want) {
-		e.Errorf("got %d events, want %d in the order in which they were added", len(got), len(want))
+		e.Errorf("got %d events, want %d in the order in which they were added", len(got),
+			len(want))
 	}
 }
 
@@ -265,7 +268,8 @@ func (e *eventsTest) testFullOfExpired() {
 	e.Advance(2 * time.Minute)
 	e.fill(EventsRoom, time.Hour)
 	if batch := e.read(store.Cursor{}); !batch.DroppedUntil.IsZero() {
-		e.Errorf("DroppedUntil is %v, want none: only expired events were removed", batch.DroppedUntil)
+		e.Errorf("DroppedUntil is %v, want none: only expired events were removed",
+			batch.DroppedUntil)
 	}
 	if count := e.count(); count != EventsRoom {
 		e.Errorf("the store has %d events, want %d", count, EventsRoom)
@@ -279,8 +283,8 @@ func (e *eventsTest) testOutOfBounds() {
 		{Data: strings.Repeat("x", store.MaxEventBytes+1), Keep: time.Hour},
 	} {
 		if err := e.Store.Append(e.Context(), event(1), invalid); err == nil {
-			e.Errorf("Append() of %d bytes with Keep %v succeeded, want an error", len(invalid.Data),
-				invalid.Keep)
+			e.Errorf("Append() of %d bytes with Keep %v succeeded, want an error",
+				len(invalid.Data), invalid.Keep)
 		}
 	}
 	if err := e.Store.Append(e.Context(), eventsFrom(0, store.MaxBatch+1)...); err == nil {
