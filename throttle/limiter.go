@@ -56,8 +56,8 @@ type Config struct {
 	Attempts Rate
 
 	// Store stores the counts. If Store is nil, this process counts in its own memory. While Store
-	// fails, this process also counts in its own memory, starting from zero, so attempts are still
-	// allowed and still limited.
+	// fails, this process also counts in its own memory, starting from zero. Then each limit has
+	// half the burst and half the rate, because other processes count for themselves too.
 	Store store.Buckets
 
 	Log *slog.Logger // slog.Default() if nil; at most one line a minute while Store fails
@@ -201,9 +201,14 @@ type charge struct {
 	counts func(outcome error) bool
 }
 
-// bucket returns the bucket that the charge takes a token from.
-func (c charge) bucket() store.Bucket {
-	return store.Bucket{Key: c.key, Burst: c.rate.Burst, Every: c.rate.Every}
+// bucket returns the bucket that the charge takes a token from: a tighter one while the shared
+// store fails.
+func (c charge) bucket(isFallback bool) store.Bucket {
+	rate := c.rate
+	if isFallback {
+		rate = rate.tighter()
+	}
+	return store.Bucket{Key: c.key, Burst: rate.Burst, Every: rate.Every}
 }
 
 // alwaysCounts returns true: every outcome counts.
@@ -254,11 +259,7 @@ func (l *Limiter) reserve(ctx context.Context, charges []charge) (done func(erro
 	if l.localStore == nil {
 		return nil, errZeroLimiter
 	}
-	buckets := make([]store.Bucket, len(charges))
-	for i, c := range charges {
-		buckets[i] = c.bucket()
-	}
-	decision, usedStore, err := l.reserveTokens(ctx, buckets)
+	decision, isFallback, err := l.reserveTokens(ctx, charges)
 	if err != nil {
 		return nil, err
 	}
@@ -271,44 +272,59 @@ func (l *Limiter) reserve(ctx context.Context, charges []charge) (done func(erro
 			refunds := make([]store.Bucket, 0, len(charges))
 			for _, c := range charges {
 				if !c.counts(outcome) {
-					refunds = append(refunds, c.bucket())
+					refunds = append(refunds, c.bucket(isFallback))
 				}
 			}
 			if len(refunds) > 0 {
-				l.refund(ctx, usedStore, refunds)
+				l.refund(ctx, isFallback, refunds)
 			}
 		})
 	}, nil
 }
 
-// reserveTokens takes a token from each bucket, or none if one is empty. It uses the shared store,
-// or this process's memory if there is no shared store or the shared store fails. It also returns
-// the store that it used.
+// reserveTokens takes a token from the bucket of each charge, or none if one bucket is empty. It uses
+// the shared store, or this process's memory if there is no shared store or the shared store fails.
+// isFallback reports whether it failed.
 func (l *Limiter) reserveTokens(
-	ctx context.Context, buckets []store.Bucket,
-) (decision store.Decision, usedStore store.Buckets, err error) {
-	if l.sharedStore != nil && l.mayCallSharedStore() {
+	ctx context.Context, charges []charge,
+) (decision store.Decision, isFallback bool, err error) {
+	buckets := make([]store.Bucket, len(charges))
+	for i, c := range charges {
+		buckets[i] = c.bucket(false)
+	}
+	if l.sharedStore == nil {
+		decision, err := l.localStore.Reserve(ctx, buckets)
+		return decision, false, err
+	}
+	if l.mayCallSharedStore() {
 		callCtx, cancel := context.WithTimeout(ctx, storeTimeout)
 		decision, err := l.sharedStore.Reserve(callCtx, buckets)
 		cancel()
 		switch {
 		case err == nil:
-			return decision, l.sharedStore, nil
+			return decision, false, nil
 		case ctx.Err() != nil: // the request ended, so the store may be fine
-			return store.Decision{}, nil, ctx.Err()
+			return store.Decision{}, false, ctx.Err()
 		}
 		l.suspendSharedStore(ctx, err)
 	}
+	for i, c := range charges {
+		buckets[i] = c.bucket(true)
+	}
 	decision, err = l.localStore.Reserve(ctx, buckets)
-	return decision, l.localStore, err
+	return decision, true, err
 }
 
 // refund puts a token back into each bucket, in the store where the tokens were reserved. It does
 // so even if ctx is done.
-func (l *Limiter) refund(ctx context.Context, usedStore store.Buckets, buckets []store.Bucket) {
+func (l *Limiter) refund(ctx context.Context, isFallback bool, buckets []store.Bucket) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	if err := usedStore.Refund(ctx, buckets); err != nil {
+	if l.sharedStore == nil || isFallback {
+		l.localStore.Refund(ctx, buckets) // never fails
+		return
+	}
+	if err := l.sharedStore.Refund(ctx, buckets); err != nil {
 		l.suspendSharedStore(ctx, err)
 	}
 }
@@ -334,7 +350,8 @@ func (l *Limiter) suspendSharedStore(ctx context.Context, err error) {
 	l.mu.Unlock()
 	if shouldLog {
 		l.config.Log.WarnContext(ctx,
-			"the shared store of attempts fails: this process counts in its own memory",
+			"the shared store of attempts fails: this process counts in its own memory, with "+
+				"half of each limit",
 			"error", err)
 	}
 }

@@ -32,3 +32,6 @@ func (r Rate) check(name string) error {
 // times returns a rate that is n times as high, for a limit that several addresses or networks
 // share.
 func (r Rate) times(n int) Rate { return Rate{n * r.Burst, r.Every / time.Duration(n)} }
+
+// tighter returns half of the rate, for a process that can't count together with others.
+func (r Rate) tighter() Rate { return Rate{max(1, r.Burst/2), 2 * r.Every} }
