@@ -1,6 +1,7 @@
 package graphqlhttp
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
@@ -24,12 +25,14 @@ type documentPolicy struct {
 	manifest         *Manifest            // nil if every document may run
 	logOnly          bool                 // documents that aren't in the manifest run too
 	persistedQueries *persistedQueryStore // nil if automatic persisted queries are off
+	sharedQueries    SharedQueries        // nil if this process has no others beside it
 }
 
 func newDocumentPolicy(config Config) documentPolicy {
 	return documentPolicy{
 		manifest: config.Manifest, logOnly: config.ManifestLogOnly,
 		persistedQueries: newPersistedQueryStore(config.PersistedQueryBytes),
+		sharedQueries:    config.SharedQueries,
 	}
 }
 
@@ -41,7 +44,8 @@ type documentLookup struct {
 
 // lookup sets params.Query if the request names its document by hash or id. It rejects the request
 // if the manifest doesn't allow its document.
-func (p documentPolicy) lookup(params *graphql.RawParams) (result documentLookup, _ *rejection) {
+func (p documentPolicy) lookup(ctx context.Context,
+	params *graphql.RawParams) (result documentLookup, _ *rejection) {
 	extension, hasID := params.Extensions["persistedQuery"]
 	if p.persistedQueries == nil && p.manifest == nil {
 		switch {
@@ -74,13 +78,13 @@ func (p documentPolicy) lookup(params *graphql.RawParams) (result documentLookup
 		}
 		result.notInManifest = true
 	}
-	rej := p.lookupPersisted(&result, id, params)
+	rej := p.lookupPersisted(ctx, &result, id, params)
 	return result, rej
 }
 
 // lookupPersisted implements Apollo's automatic persisted queries: it finds the text for a hash, or
 // checks the hash of a text. The id may be empty.
-func (p documentPolicy) lookupPersisted(result *documentLookup, id string,
+func (p documentPolicy) lookupPersisted(ctx context.Context, result *documentLookup, id string,
 	params *graphql.RawParams) *rejection {
 	switch {
 	case id == "":
@@ -96,7 +100,7 @@ func (p documentPolicy) lookupPersisted(result *documentLookup, id string,
 			"extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits in lower case")
 	}
 	if params.Query == "" {
-		if params.Query, ok = p.persistedQueries.get(sum); !ok {
+		if params.Query, ok = p.find(ctx, sum); !ok {
 			return persistedQueryNotFound()
 		}
 		return nil
@@ -108,11 +112,30 @@ func (p documentPolicy) lookupPersisted(result *documentLookup, id string,
 	return nil
 }
 
+// find returns the text with a hash, from this process's memory or from the shared store. A text
+// from the shared store is kept in memory, too.
+func (p documentPolicy) find(ctx context.Context, sum digest) (text string, ok bool) {
+	if text, ok = p.persistedQueries.get(sum); ok || p.sharedQueries == nil {
+		return text, ok
+	}
+	text, ok = p.sharedQueries.Get(ctx, sum)
+	if !ok || sha256.Sum256([]byte(text)) != sum {
+		return "", false
+	}
+	p.persistedQueries.put(sum, text)
+	return text, true
+}
+
 // remember stores the document of a valid operation if the request sent its hash. Later requests
 // may then send only the hash.
-func (p documentPolicy) remember(operation *operation) {
-	if sum := operation.lookup.storeKey; sum != nil && !mayContainSecrets(operation.Doc) {
-		p.persistedQueries.put(*sum, operation.document)
+func (p documentPolicy) remember(ctx context.Context, operation *operation) {
+	sum := operation.lookup.storeKey
+	if sum == nil || mayContainSecrets(operation.Doc) {
+		return
+	}
+	isNew := p.persistedQueries.put(*sum, operation.document)
+	if isNew && p.sharedQueries != nil {
+		p.sharedQueries.Put(ctx, operation.document)
 	}
 }
 

@@ -73,6 +73,10 @@ type Config struct {
 	// then the error is PERSISTED_QUERY_NOT_SUPPORTED, and Apollo Client stops sending hashes.
 	PersistedQueryBytes int64
 
+	// SharedQueries, if set, stores persisted queries for several processes, in addition to this
+	// process's memory. It is used only if PersistedQueryBytes isn't zero.
+	SharedQueries SharedQueries
+
 	// Manifest, if set, lists the operations that may run. A request names an operation by its id,
 	// in extensions.persistedQuery.sha256Hash, or sends its exact text. Any other document fails
 	// with the code OPERATION_NOT_ALLOWED and isn't parsed.

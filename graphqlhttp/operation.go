@@ -23,7 +23,7 @@ type operation struct {
 // outcome.
 func (t *httpTransport) prepare(ctx context.Context, exec graphql.GraphExecutor,
 	params *graphql.RawParams, outcome *Outcome) (*operation, *rejection) {
-	lookup, rej := t.documents.lookup(params)
+	lookup, rej := t.documents.lookup(ctx, params)
 	if rej != nil {
 		return nil, rej
 	}

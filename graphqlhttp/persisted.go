@@ -1,6 +1,7 @@
 package graphqlhttp
 
 import (
+	"context"
 	"crypto/sha256"
 	"math"
 	"strings"
@@ -10,6 +11,18 @@ import (
 
 // A digest is the SHA-256 of a document's text.
 type digest [sha256.Size]byte
+
+// SharedQueries stores the texts of persisted queries by their SHA-256, so that a query which a
+// client sent to one process can be named by its hash at another. Each method should take a short
+// time only: a request waits for it. An implementation that fails does nothing, and Get returns
+// false; clients then send the text again. It must be safe for concurrent use, and bounded.
+type SharedQueries interface {
+	// Get returns the text with this hash, and reports whether there is one. A text with another
+	// hash is ignored.
+	Get(ctx context.Context, hash [sha256.Size]byte) (text string, ok bool)
+	// Put stores a text. It is called when this process first gets a text from a client.
+	Put(ctx context.Context, text string)
+}
 
 const entryOverheadBytes = 256 // estimated, in addition to the text
 
@@ -47,15 +60,17 @@ func (s *persistedQueryStore) get(sum digest) (text string, ok bool) {
 }
 
 // put stores a document if there is room, or if the document is used more often than others. The
-// store is within its bound when put returns.
-func (s *persistedQueryStore) put(sum digest, text string) {
+// store is within its bound when put returns. It returns false if the document is too large, or if
+// the store already had it.
+func (s *persistedQueryStore) put(sum digest, text string) (isNew bool) {
 	if int64(len(text))+entryOverheadBytes > min(s.maxBytes, math.MaxUint32) {
-		return
+		return false
 	}
 	if _, ok := s.texts.GetIfPresent(sum); ok { // this counts as a use
-		return
+		return false
 	}
 	s.texts.Set(sum, strings.Clone(text)) // a copy, not a part of the request body
 	// If another request is evicting, otter defers the eviction for this entry.
 	s.texts.CleanUp()
+	return true
 }

@@ -120,7 +120,7 @@ func (t *httpTransport) respond(ctx context.Context, w http.ResponseWriter, r *h
 	if rej := t.checkMethod(r.Method, operation); rej != nil {
 		return rejectionResponse(media, rej)
 	}
-	t.documents.remember(operation)
+	t.documents.remember(ctx, operation)
 	executing = true
 	next, ctx := exec.DispatchOperation(ctx, operation.OperationContext)
 	if result := next(ctx); result != nil {
