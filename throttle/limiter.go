@@ -282,9 +282,9 @@ func (l *Limiter) reserve(ctx context.Context, charges []charge) (done func(erro
 	}, nil
 }
 
-// reserveTokens takes a token from the bucket of each charge, or none if one bucket is empty. It uses
-// the shared store, or this process's memory if there is no shared store or the shared store fails.
-// isFallback reports whether it failed.
+// reserveTokens takes a token from the bucket of each charge, or none if one bucket is empty. It
+// uses the shared store, or this process's memory if there is no shared store or the shared store
+// fails. isFallback reports whether it failed.
 func (l *Limiter) reserveTokens(
 	ctx context.Context, charges []charge,
 ) (decision store.Decision, isFallback bool, err error) {
