@@ -68,7 +68,7 @@ var allowedImports = map[string][]string{
 	// Only the tests import apierror.
 	"graph":      {"graph/generated", "authz", "identity", "schema", "signin", "apierror"},
 	"signin":     {"identity"},
-	"revocation": {"identity"},
+	"revocation": {"identity", "store"},
 }
 
 // Each package imports only the packages that allowedImports lists for it. Packages share types

@@ -40,7 +40,8 @@ func TestSharedQueries(t *testing.T) {
 	transportA, transportB := newTransport(config), newTransport(config)
 	send := func(transport *httpTransport, query, want string) {
 		t.Helper()
-		res := sendTo(t, transport, resolvers(), persistedPost(hashOf("query Leaf { leaf }"), query))
+		res := sendTo(t, transport, resolvers(),
+			persistedPost(hashOf("query Leaf { leaf }"), query))
 		if res.Body.String() != want {
 			t.Errorf("got %s, want %s", res.Body, want)
 		}

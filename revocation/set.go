@@ -3,6 +3,7 @@ package revocation
 import (
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"log/slog"
 	"maps"
 	"sync"
@@ -135,9 +136,7 @@ func (s *Set) Add(end End) {
 	if end.At.IsZero() {
 		end.At = now
 	}
-	keep := min(max(time.Duration(s.tokenLifetime.Load())*time.Second, minTokenLifetime),
-		s.MaxTokenLifetime)
-	dropBefore := now.Add(-keep - clockTolerance).Unix()
+	dropBefore := now.Add(-s.keepTime() - clockTolerance).Unix()
 	if !table.add(id, end.At.Unix(), dropBefore, now, s.MaxEntries) {
 		s.logFull.Do(func() {
 			s.Log.Warn("more sessions have ended than there is room for: some access tokens of "+
@@ -145,6 +144,34 @@ func (s *Set) Add(end End) {
 				"sessions", s.sessions.len(), "users", s.users.len(), "max", s.MaxEntries)
 		})
 	}
+}
+
+// MarkDropped records that ends until this time may be missing in the set. Check then fails with
+// ErrTokenExpired for all tokens that were issued until then.
+func (s *Set) MarkDropped(until time.Time) {
+	s.init()
+	s.sessions.markDropped(until.Unix())
+	s.users.markDropped(until.Unix())
+}
+
+// Ends returns the ends in the set, in any order.
+func (s *Set) Ends() []End {
+	s.init()
+	ends := make([]End, 0, s.Len())
+	for id, endedAt := range s.sessions.all() {
+		ends = append(ends, End{SessionID: id, At: time.Unix(endedAt, 0)})
+	}
+	for id, endedAt := range s.users.all() {
+		ends = append(ends, End{Subject: id, At: time.Unix(endedAt, 0)})
+	}
+	return ends
+}
+
+// keepTime returns how long tokens live as far as the set knows.
+func (s *Set) keepTime() time.Duration {
+	s.init()
+	return min(max(time.Duration(s.tokenLifetime.Load())*time.Second, minTokenLifetime),
+		s.MaxTokenLifetime)
 }
 
 // Check returns an *identity.Error if the token was revoked, or may have been revoked: the Reason
@@ -219,6 +246,28 @@ type table struct {
 }
 
 func (t *table) len() int { return int(t.count.Load()) }
+
+// all iterates over the entries.
+func (t *table) all() iter.Seq2[string, int64] {
+	return func(yield func(string, int64) bool) {
+		for i := range t.shards {
+			if entries := t.shards[i].Load(); entries != nil {
+				for id, endedAt := range *entries {
+					if !yield(id, endedAt) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// markDropped records that entries which ended until this time may be missing.
+func (t *table) markDropped(until int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.droppedUntil.Store(max(t.droppedUntil.Load(), until))
+}
 
 // find returns when the session or user with this ID ended. maybe is set if the session or user may
 // have a later end that isn't in the shards, and a token that was issued at issuedAt is from before
