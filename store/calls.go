@@ -26,9 +26,9 @@ type Call struct {
 	Successor Key
 	Age       time.Duration
 
-	// UsedBefore means that MarkUsed or Begin was called for the Subject before, within the time
-	// that they remember. It may have been another group's call.
-	UsedBefore bool
+	// OtherGroup means that the first group that called Begin for the Subject was another one.
+	// Begin sets it while the Subject is marked as used.
+	OtherGroup bool
 }
 
 // A CallState says what the caller of Begin or Wait has to do.
@@ -53,6 +53,9 @@ const (
 	MaxCallTime    = 5 * time.Minute // of a lease, and of how long a result is kept
 	MaxResultBytes = 256 << 10
 )
+
+// MinWaitTime is how long Wait still returns a result after Finish, even if it isn't kept.
+const MinWaitTime = 5 * time.Second
 
 // Errors of Calls.
 var (
@@ -80,8 +83,9 @@ var (
 // encrypts and authenticates them, together with their key.
 //
 // Bounds: every entry expires: a call with its lease, a result when it is no longer kept, a used
-// Subject after the keep of the call that marked it. Leases and keeps are at most MaxCallTime,
-// results at most MaxResultBytes.
+// Subject after the keep of the call that marked it. Leases are positive; leases and keeps are at
+// most MaxCallTime, results at most MaxResultBytes. A store that is full doesn't keep a result, and
+// never treats a used Subject as unused.
 //
 // Clock: a store uses one clock. A shared store uses its own, because its callers' clocks differ.
 //
@@ -93,7 +97,7 @@ var (
 type Calls interface {
 	// Begin starts a call, unless one with the same key is in flight or has a result. If it returns
 	// CallStarted, the call has the given id and lease. In every case, it marks key.Subject as used
-	// for the duration keep, as MarkUsed does.
+	// for the duration keep, as MarkUsed does. keep may be 0.
 	//
 	// A result whose Successor is used is not returned: its state is CallDone, but Result is nil.
 	Begin(ctx context.Context, key CallKey, id CallID, lease, keep time.Duration) (Call, error)
@@ -102,20 +106,24 @@ type Calls interface {
 	// if the call isn't in flight with this id.
 	Renew(ctx context.Context, key CallKey, id CallID, lease time.Duration) error
 
-	// Finish stores the result of the caller's call. Callers of Wait get it, and Begin returns it
-	// for the duration keep. If keep is 0, only callers of Wait get it: the next Begin starts
-	// another call. successor is the Subject that the result allows to use next; the result is no
-	// longer returned when that is used. The zero Key means that there is none.
+	// Finish stores the result of the caller's call, which isn't empty. Callers of Wait get it, and
+	// Begin returns it for the duration keep. If keep is 0, only callers of Wait get it: the next
+	// Begin starts another call. successor is the Subject that the result allows to use next; Begin
+	// no longer returns the result when that is used. The zero Key means that there is none.
 	//
 	// It returns ErrLeaseLost if another call with the same key has begun since. If only the lease
-	// has ended, it stores the result.
+	// has ended, or the store doesn't know the call, it stores the result. A caller may repeat
+	// Finish after an error, because it doesn't know whether the result was stored.
 	Finish(ctx context.Context, key CallKey, id CallID, result []byte, successor Key,
 		keep time.Duration) error
 
-	// Wait waits until the call with this id is done or abandoned.
+	// Wait waits until the call with this id is done or abandoned. If it is done, Wait returns its
+	// result, even if the result's Successor is used by now or another call has begun since. An
+	// unknown call is abandoned.
 	Wait(ctx context.Context, key CallKey, id CallID) (Call, error)
 
-	// MarkUsed records that a Subject was used, and forgets it after keep.
+	// MarkUsed records that a Subject was used, and forgets it after keep. It never shortens the
+	// time for which an earlier call marked the Subject.
 	MarkUsed(ctx context.Context, subject Key, keep time.Duration) error
 
 	// IsUsed reports whether a Subject was used.

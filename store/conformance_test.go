@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cloakql/cloakql/store"
@@ -43,6 +44,46 @@ func TestMemoryBuckets(t *testing.T) {
 				t.Fatal(err)
 			}
 			return b
+		})
+	})
+}
+
+// MemoryCalls fulfills the contract of Calls.
+func TestMemoryCalls(t *testing.T) {
+	t.Run("fake clock", func(t *testing.T) {
+		storetest.RunCalls(t, func(t *testing.T, test func(*testing.T, store.Calls, store.Calls)) {
+			synctest.Test(t, func(t *testing.T) {
+				m := &store.MemoryCalls{}
+				test(t, m, m)
+			})
+		})
+	})
+	t.Run("running clock", func(t *testing.T) {
+		storetest.RunCalls(t, func(t *testing.T, test func(*testing.T, store.Calls, store.Calls)) {
+			m := &store.MemoryCalls{}
+			test(t, m, m)
+		})
+	})
+}
+
+// MemoryTurns fulfills the contract of Turns.
+func TestMemoryTurns(t *testing.T) {
+	t.Run("fake clock", func(t *testing.T) {
+		storetest.RunTurns(t, func(t *testing.T, test func(*testing.T, store.Turns, store.Turns)) {
+			synctest.Test(t, func(t *testing.T) {
+				m := &store.MemoryTurns{}
+				test(t, m, m)
+				synctest.Wait()
+				if n := m.Len(); n != 0 {
+					t.Errorf("%d keys are stored, want none", n)
+				}
+			})
+		})
+	})
+	t.Run("running clock", func(t *testing.T) {
+		storetest.RunTurns(t, func(t *testing.T, test func(*testing.T, store.Turns, store.Turns)) {
+			m := &store.MemoryTurns{}
+			test(t, m, m)
 		})
 	})
 }

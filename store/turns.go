@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -12,8 +13,20 @@ type TurnRequest struct {
 	Group Key // who asks, such as a digest of the caller's network; the zero Key is no group
 
 	// MaxQueue limits the callers that have the turn or wait for it. MaxGroup limits those of one
-	// group. Both are from 1 to 100.
+	// group. Both are from 1 to MaxTurnQueue.
 	MaxQueue, MaxGroup int
+}
+
+// MaxTurnQueue is the maximum of MaxQueue and MaxGroup.
+const MaxTurnQueue = 100
+
+// check returns an error if MaxQueue or MaxGroup is out of bounds.
+func (r TurnRequest) check() error {
+	if min(r.MaxQueue, r.MaxGroup) < 1 || max(r.MaxQueue, r.MaxGroup) > MaxTurnQueue {
+		return fmt.Errorf("store: a turn's MaxQueue is %d and its MaxGroup %d: expected 1 to %d",
+			r.MaxQueue, r.MaxGroup, MaxTurnQueue)
+	}
+	return nil
 }
 
 // ErrQueueFull means that MaxQueue or MaxGroup callers have the turn already, or wait for it.
@@ -29,8 +42,9 @@ var ErrQueueFull = errors.New("store: the queue is full")
 // All methods are safe for concurrent use.
 type Turns interface {
 	// Take waits for the caller's turn. The caller then has to call leave once. leave returns at
-	// once; the next turn begins after pause. Take returns ErrQueueFull at once if the queue is
-	// full. If ctx is done first, the caller loses its place, and Take returns ctx.Err().
+	// once; the next turn begins after pause, and the caller keeps its place in the queue until
+	// then. Take returns ErrQueueFull at once if the queue is full. If ctx is done first, the
+	// caller loses its place, and Take returns ctx.Err().
 	Take(ctx context.Context, request TurnRequest) (leave func(pause time.Duration), err error)
 }
 
