@@ -22,6 +22,7 @@ import (
 	"github.com/cloakql/cloakql/limits"
 	"github.com/cloakql/cloakql/revocation"
 	"github.com/cloakql/cloakql/signin"
+	"github.com/cloakql/cloakql/store"
 	"github.com/cloakql/cloakql/throttle"
 )
 
@@ -60,6 +61,13 @@ type Config struct {
 	// back-channel logout names and those that logout ends, and if Revoked is nil, New makes a set.
 	// A set has the sessions of Realm only; for other realms, set Issuer.CheckRevoked.
 	Revoked *revocation.Set
+
+	// Store, if set, is shared with other servers for the same realm and client, so that they count
+	// attempts together, make one exchange per refresh token, and learn from each other which
+	// sessions ended. It sets Attempts.Store, Client.Calls, Client.Turns and GraphQL.SharedQueries
+	// unless they are set. docs/operating.md says what happens while the store is unavailable. If
+	// Store is nil, the server uses its own memory.
+	Store *store.Store
 
 	// DisableBackchannelLogout removes the path /backchannel-logout, to which Keycloak sends logout
 	// tokens (keycloak.BackchannelLogout) if it is the Backchannel logout URL of Client.
@@ -186,6 +194,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Keys.Transport == nil {
 		c.Keys.Transport = c.Client.Transport
 	}
+	if c.Store != nil {
+		c.setStore()
+	}
 	c.Client.Realm = c.Realm
 	c.Client.RefreshGrace = cmp.Or(c.Client.RefreshGrace, keycloak.DefaultRefreshGrace)
 	c.Client.RefusalPause = cmp.Or(c.Client.RefusalPause, keycloak.DefaultRefusalPause)
@@ -228,6 +239,16 @@ func (c Config) withDefaults() (Config, error) {
 	c.GraphQL.Introspection = (c.GraphQL.Introspection || c.Local) &&
 		!c.DisableIntrospection && c.IntrospectionRole == ""
 	return c, nil
+}
+
+// setStore sets the fields that Store sets.
+func (c *Config) setStore() {
+	if c.Attempts.Store == nil {
+		c.Attempts.Store = c.Store.Buckets
+	}
+	if c.GraphQL.SharedQueries == nil && c.Store.Documents != nil {
+		c.GraphQL.SharedQueries = &sharedQueries{documents: c.Store.Documents}
+	}
 }
 
 // hasClient reports whether Client has an ID or a secret. If only one of them is set, hasClient
@@ -286,7 +307,7 @@ func (c Config) LogValue() slog.Value {
 	}
 	return slog.GroupValue(
 		slog.Bool("local", c.Local), slog.String("realm", c.Realm.Issuer()),
-		slog.String("client", c.Client.ClientID),
+		slog.String("client", c.Client.ClientID), slog.String("store", c.storeName()),
 		// Accepted tokens.
 		slog.Any("issuers", c.issuerNames()), slog.Any("audience", c.Tokens.Audience),
 		slog.String("anyAudienceFor", c.Tokens.AnyAudienceFor),
@@ -320,6 +341,14 @@ func (c Config) LogValue() slog.Value {
 		slog.String("refreshTokenLimit", formatRate(cmp.Or(c.Attempts.Token, defaults.Token))),
 		slog.String("refreshAddressLimit",
 			formatRate(cmp.Or(c.Attempts.TokenAddress, defaults.TokenAddress))))
+}
+
+// storeName returns the name of Store, or memory.
+func (c Config) storeName() string {
+	if c.Store == nil {
+		return "memory"
+	}
+	return cmp.Or(c.Store.Name, "shared")
 }
 
 // trustedDocumentsMode returns how the manifest is applied: off, log or enforce.

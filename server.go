@@ -65,6 +65,7 @@ type Server struct {
 	config   Config
 	keys     *keycloak.KeySet
 	client   *keycloak.Client // nil if Config.Client is empty
+	feed     *revocation.Feed // nil unless other processes learn which sessions end
 	handler  http.Handler
 	running  atomic.Bool // set when Run is called
 	draining atomic.Bool // set when Run starts to stop, or when Close is called
@@ -80,7 +81,8 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: config, keys: keycloak.NewKeySet(config.Realm, config.Keys)}
+	s := &Server{config: config, keys: keycloak.NewKeySet(config.Realm, config.Keys),
+		feed: config.newFeed()}
 	if config.hasClient() {
 		client := config.Client
 		client.SessionEnded = func(end keycloak.SessionEnd) {
@@ -195,9 +197,6 @@ func (s *Server) newBackchannelLogout(issuers []keycloak.Issuer) (http.Handler, 
 	return keycloak.BackchannelLogout(keycloak.BackchannelLogoutConfig{
 		Tokens: tokens, ClientIDs: clients, End: s.endSession, Log: s.config.Log})
 }
-
-// endSession revokes the access tokens of a session.
-func (s *Server) endSession(end keycloak.SessionEnd) { s.config.Revoked.Add(revocation.End(end)) }
 
 // checkRevoked returns a function for Issuer.CheckRevoked that calls next, unless next is nil, and
 // then checks the ended sessions of the realm.
@@ -349,12 +348,16 @@ func Policy(config Config) (authz.PolicyTable, error) {
 // Handler returns the handler for /graphql, /healthz, /readyz, /backchannel-logout unless
 // Config.DisableBackchannelLogout is set, and the console if Config.HTTP.Console is set. Run serves
 // this handler. If you serve it with an http.Server of your own, set that server's timeouts, and
-// call Close after it has stopped.
+// call Close after it has stopped. If Config.Store is set, Handler starts a goroutine that reads
+// which sessions ended at other processes, until Close is called.
 func (s *Server) Handler() http.Handler {
 	if s == nil || s.handler == nil {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, errZeroServer.Error(), http.StatusServiceUnavailable)
 		})
+	}
+	if s.feed != nil && !s.draining.Load() {
+		s.feed.Start()
 	}
 	return s.handler
 }
@@ -419,6 +422,9 @@ func (s *Server) Close(ctx context.Context) error {
 		return nil
 	}
 	s.draining.Store(true)
+	if s.feed != nil {
+		defer s.feed.Stop() // after the calls, which may end sessions
+	}
 	if s.client == nil {
 		return nil
 	}
@@ -433,7 +439,7 @@ func (s *Server) newHTTPServer() *http.Server {
 		maxToken = keycloak.DefaultTokenMaxBytes
 	}
 	return &http.Server{
-		Handler:           s.handler,
+		Handler:           s.Handler(),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,
@@ -457,10 +463,12 @@ func (s *Server) drainTimeout() time.Duration {
 }
 
 // serveReady responds 200 while tokens can be verified, and 503 otherwise. If there is a problem,
-// the body says which.
-func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
+// the body says which. The server is ready while the shared store is unavailable.
+func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	usable, fetchErr := s.keys.Status()
+	storeProblem, storeErr := s.storeProblem(r.Context())
 	status, text := http.StatusOK, "ready"
+	detail := identity.Detail(fetchErr)
 	switch {
 	case s.draining.Load():
 		status, text = http.StatusServiceUnavailable, "not ready: stopping"
@@ -468,8 +476,10 @@ func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 		status, text = http.StatusServiceUnavailable, "not ready: no keys to verify tokens with"
 	case fetchErr != nil:
 		text = "ready: the cached keys are still valid, but can't be refreshed"
+	case storeErr != nil: // all processes may share the problem, so they must not all be not ready
+		text, detail = "ready: "+storeProblem, storeErr.Error()
 	}
-	if detail := identity.Detail(fetchErr); s.config.Local && detail != "" {
+	if s.config.Local && detail != "" {
 		text += ": " + s.config.rewriteDetail(detail)
 	}
 	writeProbe(w, status, text)

@@ -8,6 +8,9 @@ import (
 // A Store bundles one implementation of each interface. The fields that are nil aren't shared: each
 // process uses its own memory.
 type Store struct {
+	// Name names the store in logs, such as redis://10.0.0.7:6379. It has no password.
+	Name string
+
 	Buckets   Buckets
 	Calls     Calls
 	Turns     Turns

@@ -1,0 +1,70 @@
+package cloakql
+
+import (
+	"context"
+	"time"
+
+	"github.com/cloakql/cloakql/keycloak"
+	"github.com/cloakql/cloakql/revocation"
+	"github.com/cloakql/cloakql/store"
+)
+
+// sharedQueryTimeout limits how long a request waits for the shared store of persisted queries.
+const sharedQueryTimeout = 250 * time.Millisecond
+
+// sharedQueries implements graphqlhttp.SharedQueries with the documents of a store. If the store
+// fails, clients send their queries again.
+type sharedQueries struct {
+	documents store.Documents
+}
+
+func (s *sharedQueries) Get(ctx context.Context, hash [32]byte) (text string, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, sharedQueryTimeout)
+	defer cancel()
+	text, ok, err := s.documents.Get(ctx, hash)
+	return text, ok && err == nil
+}
+
+func (s *sharedQueries) Put(ctx context.Context, text string) {
+	ctx, cancel := context.WithTimeout(ctx, sharedQueryTimeout)
+	defer cancel()
+	s.documents.Put(ctx, text) // on an error, other processes ask their clients for the text
+}
+
+// newFeed returns the feed that tells other processes which sessions ended, or nil if there are
+// none or nothing to tell.
+func (c Config) newFeed() *revocation.Feed {
+	if c.Store == nil || c.Store.Events == nil || c.Revoked == nil {
+		return nil
+	}
+	return revocation.NewFeed(c.Revoked, c.Store.Events, c.Log)
+}
+
+// endSession revokes the access tokens of a session, at the other processes too.
+func (s *Server) endSession(end keycloak.SessionEnd) {
+	if s.feed != nil {
+		s.feed.Add(revocation.End(end))
+		return
+	}
+	s.config.Revoked.Add(revocation.End(end))
+}
+
+// storeProblem returns what the server's probe says about the shared store: "" if it is available
+// or there is none.
+func (s *Server) storeProblem(ctx context.Context) (problem string, detail error) {
+	if s.config.Store == nil {
+		return "", nil
+	}
+	if s.feed != nil {
+		if err := s.feed.Status(); err != nil {
+			return "the shared store is unavailable, and so is news of sessions that end at " +
+				"other processes", err
+		}
+	}
+	if s.config.Store.Check != nil {
+		if err := s.config.Store.Check(ctx); err != nil {
+			return "the shared store is unavailable", err
+		}
+	}
+	return "", nil
+}
