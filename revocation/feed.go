@@ -22,8 +22,6 @@ const (
 	// maxPending limits the ends that wait for the store.
 	maxPending      = 1000
 	feedLogInterval = time.Minute
-	// dropTolerance allows for the store's clock, which differs from this process's.
-	dropTolerance = time.Minute
 )
 
 // A Feed tells the Sets of several processes which sessions ended: each process adds what it learns
@@ -47,8 +45,7 @@ type Feed struct {
 	stop       context.CancelFunc // nil unless Start was called
 	stopped    chan struct{}
 
-	cursor    store.Cursor // used only by the goroutine that Start starts
-	hasCursor bool
+	cursor store.Cursor // used only by the goroutine that Start starts
 }
 
 // NewFeed returns a Feed for a Set. log may be nil; it gets at most one line a minute while the
@@ -173,18 +170,16 @@ func (f *Feed) read(ctx context.Context) (more bool, err error) {
 	}
 	f.mu.Lock()
 	f.resend = f.resend || batch.Lost
-	knownUntil := f.lastRead.Add(-dropTolerance)
 	f.mu.Unlock()
-	// A Set that has read all events until now doesn't miss those that were dropped before.
-	if !batch.DroppedUntil.IsZero() && (!f.hasCursor || batch.DroppedUntil.After(knownUntil)) {
-		f.set.MarkDropped(batch.DroppedUntil)
+	if !batch.MissedUntil.IsZero() {
+		f.set.MarkDropped(batch.MissedUntil.Add(clockTolerance))
 	}
 	for _, data := range batch.Events {
 		if end, err := decodeEnd(data); err == nil {
 			f.set.Add(end)
 		}
 	}
-	f.cursor, f.hasCursor = batch.Cursor, true
+	f.cursor = batch.Cursor
 	return batch.More, nil
 }
 

@@ -62,17 +62,17 @@ type Batch struct {
 	// of them too.
 	Lost bool
 
-	// DroppedUntil is the time until which added events may have been dropped before their Keep
-	// ended, because the store was full. It is zero if none was dropped. A caller whose cursor was
-	// after a dropped event has read that event.
-	DroppedUntil time.Time
+	// MissedUntil is when the latest event was added that comes after the caller's cursor and that
+	// the store has dropped before its Keep ended, because the store was full. It is zero if there
+	// is none, or if it would have expired by now.
+	MissedUntil time.Time
 }
 
 // Events stores events in the order in which they are added, until their Keep ends. Each process
 // reads the stored events when it starts, and then reads the new ones from time to time.
 //
 // Bounds: the store has a bounded number of events. When there is no room for a new one, it drops
-// the oldest, and sets DroppedUntil.
+// the oldest; Batch.MissedUntil tells the callers that didn't read it.
 //
 // Order: if Append returned before another call of Append began, its events come first. An event
 // that is added again keeps its position, and is kept for the longer time.

@@ -20,19 +20,22 @@ type MemoryEvents struct {
 	MaxEvents int              // DefaultMaxEvents if MaxEvents isn't positive
 	Now       func() time.Time // the clock; time.Now if nil
 
-	mu           sync.Mutex // guards the fields below
-	epoch        string
-	position     int64                   // of the latest event
-	byData       map[string]*memoryEvent // the stored events
-	byPosition   []*memoryEvent          // the stored events, and some that were removed
-	byExpiry     expiryHeap              // the stored events
-	droppedUntil time.Time
+	mu         sync.Mutex // guards the fields below
+	epoch      string
+	position   int64                   // of the latest event
+	byData     map[string]*memoryEvent // the stored events
+	byPosition []*memoryEvent          // the stored events, and some that were removed
+	byExpiry   expiryHeap              // the stored events
+
+	lastDropped    *memoryEvent // the latest event that was dropped to make room, or nil
+	droppedExpires time.Time    // when the last of the dropped events would have expired
 }
 
 // A memoryEvent is an event in a MemoryEvents.
 type memoryEvent struct {
 	data      string
 	position  int64
+	added     time.Time
 	expires   time.Time
 	heapIndex int // in byExpiry; -1 if the event was removed
 }
@@ -76,9 +79,10 @@ func (m *MemoryEvents) dropOldest() {
 		if event.isRemoved() {
 			continue
 		}
-		if event.expires.After(m.droppedUntil) {
-			m.droppedUntil = event.expires
+		if event.expires.After(m.droppedExpires) {
+			m.droppedExpires = event.expires
 		}
+		m.lastDropped = event
 		m.byPosition = m.byPosition[i:]
 		m.remove(event)
 		return
@@ -109,7 +113,8 @@ func (m *MemoryEvents) Append(ctx context.Context, events ...Event) error {
 			m.dropOldest()
 		}
 		m.position++
-		stored := &memoryEvent{data: event.Data, position: m.position, expires: expires}
+		stored := &memoryEvent{data: event.Data, position: m.position, added: now,
+			expires: expires}
 		m.byData[event.Data] = stored
 		m.byPosition = append(m.byPosition, stored)
 		heap.Push(&m.byExpiry, stored)
@@ -129,8 +134,9 @@ func (m *MemoryEvents) Read(ctx context.Context, after Cursor) (Batch, error) {
 	if after.Epoch != m.epoch {
 		batch.Lost, batch.Cursor.Position = after.Epoch != "", 0
 	}
-	if m.droppedUntil.After(now) {
-		batch.DroppedUntil = m.droppedUntil
+	if dropped := m.lastDropped; dropped != nil && m.droppedExpires.After(now) &&
+		dropped.position > batch.Cursor.Position {
+		batch.MissedUntil = dropped.added
 	}
 	start, _ := slices.BinarySearchFunc(m.byPosition, batch.Cursor.Position+1,
 		func(event *memoryEvent, position int64) int {

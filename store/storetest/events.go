@@ -238,12 +238,14 @@ func (e *eventsTest) count() int {
 func (e *eventsTest) testFull() {
 	start := time.Now()
 	e.fill(0, time.Hour)
-	if batch := e.read(store.Cursor{}); !batch.DroppedUntil.IsZero() {
-		e.Errorf("DroppedUntil is %v before an event was dropped", batch.DroppedUntil)
+	full := e.read(store.Cursor{})
+	if !full.MissedUntil.IsZero() {
+		e.Errorf("MissedUntil is %v before an event was dropped", full.MissedUntil)
 	}
 	long := event(0) // the oldest
 	long.Keep = 4 * time.Hour
 	e.add(long)
+	e.Advance(30 * time.Minute)
 	e.add(eventsFrom(EventsRoom, 10)...)
 	if count := e.count(); count != EventsRoom {
 		e.Errorf("the store has %d events, want %d", count, EventsRoom)
@@ -252,14 +254,23 @@ func (e *eventsTest) testFull() {
 	if first := batch.Events[0]; first != event(10).Data {
 		e.Errorf("the oldest event is %q, want %q", first, event(10).Data)
 	}
-	min, max := start.Add(4*time.Hour-time.Minute), time.Now().Add(4*time.Hour+time.Minute)
-	if got := batch.DroppedUntil; got.Before(min) || got.After(max) {
-		e.Errorf("DroppedUntil is %v, want from %v to %v", got, min, max)
+	min, max := start.Add(-time.Minute), time.Now().Add(time.Minute)
+	if got := batch.MissedUntil; got.Before(min) || got.After(max) {
+		e.Errorf("MissedUntil is %v, want from %v to %v: when the event was added", got, min, max)
+	}
+	for cursor := full.Cursor; ; {
+		batch := e.read(cursor)
+		if !batch.MissedUntil.IsZero() {
+			e.Errorf("MissedUntil is %v for a caller that read all events", batch.MissedUntil)
+		}
+		if cursor = batch.Cursor; !batch.More {
+			break
+		}
 	}
 	e.Advance(5 * time.Hour)
-	if batch := e.read(store.Cursor{}); !batch.DroppedUntil.IsZero() {
-		e.Errorf("DroppedUntil is %v although the dropped events would have expired",
-			batch.DroppedUntil)
+	if batch := e.read(store.Cursor{}); !batch.MissedUntil.IsZero() {
+		e.Errorf("MissedUntil is %v although the dropped events would have expired",
+			batch.MissedUntil)
 	}
 }
 
@@ -267,9 +278,9 @@ func (e *eventsTest) testFullOfExpired() {
 	e.fill(0, time.Minute)
 	e.Advance(2 * time.Minute)
 	e.fill(EventsRoom, time.Hour)
-	if batch := e.read(store.Cursor{}); !batch.DroppedUntil.IsZero() {
-		e.Errorf("DroppedUntil is %v, want none: only expired events were removed",
-			batch.DroppedUntil)
+	if batch := e.read(store.Cursor{}); !batch.MissedUntil.IsZero() {
+		e.Errorf("MissedUntil is %v, want none: only expired events were removed",
+			batch.MissedUntil)
 	}
 	if count := e.count(); count != EventsRoom {
 		e.Errorf("the store has %d events, want %d", count, EventsRoom)
