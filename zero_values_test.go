@@ -51,6 +51,9 @@ var zeroValues = map[string]any{
 
 	"keycloak.Answers":                 new(keycloak.Answers),
 	"keycloak.BackchannelLogoutConfig": new(keycloak.BackchannelLogoutConfig),
+	"keycloak.SessionCheckConfig":      new(keycloak.SessionCheckConfig),
+	"keycloak.SessionCheckStats":       new(keycloak.SessionCheckStats),
+	"keycloak.SessionChecker":          new(keycloak.SessionChecker),
 	"keycloak.SessionEnd":              new(keycloak.SessionEnd),
 	"keycloak.TokenSession":            new(keycloak.TokenSession),
 	"revocation.End":                   new(revocation.End),
@@ -119,10 +122,11 @@ var zeroValues = map[string]any{
 // contain the name in this map, which is the function or method that makes a value of the type.
 var constructors = map[string]string{
 	"keycloak.Client": "keycloak.NewClient", "keycloak.KeySet": "keycloak.NewKeySet",
-	"keycloak.Verifier":   "keycloak.NewVerifier",
-	"throttle.Limiter":    "throttle.New",
-	"signin.Service":      "signin.New",
-	"keycloaktest.Server": "keycloaktest.New", "keycloaktest.Realm": "Server.Realm",
+	"keycloak.SessionChecker": "keycloak.NewSessionChecker",
+	"keycloak.Verifier":       "keycloak.NewVerifier",
+	"throttle.Limiter":        "throttle.New",
+	"signin.Service":          "signin.New",
+	"keycloaktest.Server":     "keycloaktest.New", "keycloaktest.Realm": "Server.Realm",
 	"keycloaktest.User": "Realm.User",
 }
 

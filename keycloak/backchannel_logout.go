@@ -22,6 +22,8 @@ type SessionEnd struct {
 	SessionID string
 	Subject   string    // the user's ID; may be empty if SessionID isn't
 	At        time.Time // when the session ended, in whole seconds
+	// Exact means that only the tokens issued until At ended, and the session may continue.
+	Exact bool
 }
 
 // A BackchannelLogoutConfig configures BackchannelLogout. Tokens.Issuers, ClientIDs and End are

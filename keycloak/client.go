@@ -460,8 +460,7 @@ func (c *Client) requestTokens(ctx context.Context, form url.Values,
 func (c *Client) call(ctx context.Context, url string, form url.Values) (response, error) {
 	callCtx, cancel := context.WithTimeout(ctx, callTimeoutFactor*c.config.Timeout)
 	defer cancel()
-	form.Set("client_id", c.config.ClientID)
-	form.Set("client_secret", c.config.ClientSecret.Reveal())
+	c.addCredentials(form)
 	resp, err := c.post(callCtx, url, form)
 	switch {
 	case err != nil && callCtx.Err() != nil:
@@ -470,6 +469,12 @@ func (c *Client) call(ctx context.Context, url string, form url.Values) (respons
 		return response{}, unavailableError("%s", err.Error())
 	}
 	return resp, nil
+}
+
+// addCredentials adds the client's credentials to a form.
+func (c *Client) addCredentials(form url.Values) {
+	form.Set("client_id", c.config.ClientID)
+	form.Set("client_secret", c.config.ClientSecret.Reveal())
 }
 
 // post sends a form. With ForwardAddress it also sends the caller's address, but nothing else

@@ -1,6 +1,7 @@
 package keycloak
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -91,8 +92,10 @@ func causeOf(err *identity.Error) string {
 	return ""
 }
 
-// A logLimiter allows one log line a second. It is safe for concurrent use.
+// A logLimiter allows one log line in each interval. It is safe for concurrent use.
 type logLimiter struct {
+	interval time.Duration // a second if zero
+
 	mu            sync.Mutex // guards the fields below
 	lastAllowedAt time.Time  // when the last line was allowed
 	suppressed    int        // lines since the last allowed one
@@ -102,7 +105,7 @@ type logLimiter struct {
 func (l *logLimiter) allow(now time.Time) (suppressed int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.lastAllowedAt.IsZero() && now.Sub(l.lastAllowedAt) < time.Second {
+	if !l.lastAllowedAt.IsZero() && now.Sub(l.lastAllowedAt) < cmp.Or(l.interval, time.Second) {
 		l.suppressed++
 		return 0, false
 	}

@@ -46,10 +46,11 @@ func writeError(w http.ResponseWriter, err error) {
 	switch identityErr, ok := errors.AsType[*identity.Error](err); {
 	case errors.Is(err, identity.ErrTokenMissing):
 		header.Set("WWW-Authenticate", challenge)
-	case ok && identityErr.Reason != identity.ErrKeysUnavailable:
+	case ok && identityErr.Reason != identity.ErrKeysUnavailable &&
+		identityErr.Reason != identity.ErrBusy:
 		header.Set("WWW-Authenticate",
 			challenge+`, error="invalid_token", error_description="`+message+`"`)
-	default: // no keys, or the context ended while they were being fetched
+	default: // no keys, no check of the session, or the context ended meanwhile
 		status, message = http.StatusServiceUnavailable, identity.ErrKeysUnavailable.Error()
 		header.Set("Retry-After", strconv.Itoa(int(maxRetryDelay.Seconds())))
 	}

@@ -58,7 +58,10 @@ func NewRealm(serverURL, name string) (Realm, error) {
 // <server url>/realms/<name>.
 func (r Realm) Issuer() string { return r.url }
 
-func (r Realm) tokenURL() string     { return r.url + "/protocol/openid-connect/token" }
-func (r Realm) logoutURL() string    { return r.url + "/protocol/openid-connect/logout" }
+func (r Realm) tokenURL() string  { return r.url + "/protocol/openid-connect/token" }
+func (r Realm) logoutURL() string { return r.url + "/protocol/openid-connect/logout" }
+func (r Realm) introspectionURL() string {
+	return r.url + "/protocol/openid-connect/token/introspect"
+}
 func (r Realm) certsURL() string     { return r.url + "/protocol/openid-connect/certs" }
 func (r Realm) discoveryURL() string { return r.url + "/.well-known/openid-configuration" }

@@ -234,7 +234,7 @@ var knownPrefixes = []string{"Invalid scopes: ", "Invalid token issuer. Expected
 	"Request path contains invalid character "}
 
 // knownTexts are the errors and descriptions that Keycloak 26.7.4 sends in response to this
-// package's requests to the token and logout endpoints.
+// package's requests to the token, logout and introspection endpoints.
 var knownTexts = []string{
 	"access_denied", "invalidCharacter", "invalid_client", "invalid_grant", "invalid_request",
 	"invalid_scope", "invalid_token", "missingNormalization", "not_allowed", "server_error",
@@ -246,9 +246,11 @@ var knownTexts = []string{
 	"Account disabled",
 	"Account is not fully set up",
 	"Bearer-only not allowed",
+	"Client authentication failed.",
 	"Client Certification missing for MTLS HoK Token Binding",
 	"Client certificate missing, or its thumbprint and one in the token did NOT match",
 	"Client not allowed for direct access grants",
+	"Client not allowed.",
 	"Client requires user consent",
 	"Client session not active",
 	"Configured client authentication method not allowed for client",

@@ -38,7 +38,8 @@ type verifiedToken struct {
 	keyID                string // the token's kid
 	key                  Key
 	session              TokenSession
-	notBefore, expiresAt time.Time // with leeway
+	token                identity.Secret // empty unless the issuer has a CheckSession
+	notBefore, expiresAt time.Time       // with leeway
 	user                 identity.User
 	tokenInfo            identity.TokenInfo // user.Token
 	answers              *Answers           // nil unless VerifierConfig.KeepAnswers is set
@@ -114,7 +115,11 @@ func (c *tokenCache) put(token string, entry *verifiedToken, user *identity.User
 	}
 	entry.user, entry.tokenInfo = *user, *user.Token
 	clipLists(&entry.user, &entry.tokenInfo)
-	token = strings.Clone(token) // a copy, not a part of the request's header
+	if entry.token.Reveal() == token {
+		token = entry.token.Reveal()
+	} else {
+		token = strings.Clone(token) // a copy, not a part of the request's header
+	}
 	if c.keepAnswers {
 		entry.answers = &Answers{cache: c, token: token}
 	}
@@ -123,12 +128,17 @@ func (c *tokenCache) put(token string, entry *verifiedToken, user *identity.User
 	c.tokens.CleanUp()
 }
 
-// checkRevoked returns an error if the token was revoked.
-func (v *verifiedToken) checkRevoked() error {
-	if v.issuer.CheckRevoked == nil {
+// checkRevoked returns an error if the token was revoked, or if its session can't be checked.
+func (v *verifiedToken) checkRevoked(ctx context.Context) error {
+	if v.issuer.CheckRevoked != nil {
+		if err := v.issuer.CheckRevoked(v.session); err != nil {
+			return err
+		}
+	}
+	if v.issuer.CheckSession == nil {
 		return nil
 	}
-	return v.issuer.CheckRevoked(v.session)
+	return v.issuer.CheckSession(ctx, v.session, v.token)
 }
 
 // copyUser returns a copy of the user for one request. Setting the copy's fields and appending to

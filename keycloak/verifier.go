@@ -3,6 +3,8 @@ package keycloak
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,11 +28,19 @@ type Issuer struct {
 	// the Reason ErrTokenRevoked, and the token is rejected with that error. It must be fast, and
 	// safe for concurrent use. Package revocation has a Set with such a method.
 	CheckRevoked func(TokenSession) error
+
+	// CheckSession, if set, is called after CheckRevoked, on each use of the token. If it returns
+	// an error, the request is rejected with it: an identity.Error with the Reason ErrTokenRevoked,
+	// or ErrKeysUnavailable or ErrBusy if it can't decide. It may wait, until ctx is done. It must
+	// be safe for concurrent use. SessionChecker has such a method.
+	CheckSession func(ctx context.Context, session TokenSession, accessToken identity.Secret) error
 }
 
 // A TokenSession identifies the session of an access token.
 type TokenSession struct {
-	SessionID string    // the claim sid; "" if there is none, as in a service account's token
+	// SessionID is the claim sid. If there is none, as in a service account's token, the token
+	// counts as a session of its own, and SessionID is "token:" and a digest of the token.
+	SessionID string
 	Subject   string    // the claim sub
 	IssuedAt  time.Time // the claim iat; zero if there is none
 	ExpiresAt time.Time // the claim exp
@@ -207,8 +217,10 @@ func (v *Verifier) verify(ctx context.Context, accessToken string) (
 	case err != nil:
 		return nil, nil, err
 	case entry != nil:
-		if err := entry.checkRevoked(); err != nil {
-			v.cache.drop(accessToken)
+		if err := entry.checkRevoked(ctx); err != nil {
+			if errors.Is(err, identity.ErrTokenRevoked) {
+				v.cache.drop(accessToken)
+			}
 			return nil, nil, err
 		}
 		return entry.copyUser(), entry.answers, nil
@@ -232,11 +244,14 @@ func (v *Verifier) verify(ctx context.Context, accessToken string) (
 	user := newUser(&token.claims, token.Payload, times.expiresAt)
 	entry := &verifiedToken{
 		issuer: issuer, keyID: token.KeyID, key: key,
-		session:   newTokenSession(user, times.issuedAt),
+		session:   newTokenSession(user, times.issuedAt, accessToken),
 		notBefore: times.notBefore.Add(-v.config.Leeway),
 		expiresAt: times.expiresAt.Add(v.config.Leeway),
 	}
-	if err := entry.checkRevoked(); err != nil {
+	if issuer.CheckSession != nil {
+		entry.token = identity.NewSecret(strings.Clone(accessToken))
+	}
+	if err := entry.checkRevoked(ctx); err != nil {
 		return nil, nil, err
 	}
 	v.cache.put(accessToken, entry, user)
@@ -244,11 +259,14 @@ func (v *Verifier) verify(ctx context.Context, accessToken string) (
 }
 
 // newTokenSession returns the session of user's token.
-func newTokenSession(user *identity.User, issuedAt time.Time) TokenSession {
+func newTokenSession(user *identity.User, issuedAt time.Time, accessToken string) TokenSession {
 	session := TokenSession{Subject: user.ID, IssuedAt: issuedAt, ExpiresAt: user.Token.ExpiresAt,
 		Offline: user.HasScope("offline_access")}
 	if user.Token.Session != nil {
 		session.SessionID = user.Token.Session.ID
+	} else {
+		sum := sha256.Sum256([]byte(accessToken))
+		session.SessionID = "token:" + base64.RawURLEncoding.EncodeToString(sum[:])
 	}
 	return session
 }

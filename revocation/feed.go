@@ -240,6 +240,7 @@ type storedEnd struct {
 	SessionID string `json:"sid,omitempty"`
 	Subject   string `json:"sub,omitempty"`
 	At        int64  `json:"at"` // in Unix seconds
+	Exact     bool   `json:"exact,omitempty"`
 }
 
 // encodeEnd returns the event of an end. Equal ends have the same event.
@@ -247,6 +248,8 @@ func encodeEnd(end End) string {
 	stored := storedEnd{SessionID: end.SessionID, At: end.At.Unix()}
 	if end.SessionID == "" {
 		stored.Subject = end.Subject
+	} else {
+		stored.Exact = end.Exact
 	}
 	data, _ := json.Marshal(stored) // can't fail
 	return string(data)
@@ -258,5 +261,5 @@ func decodeEnd(data string) (End, error) {
 		return End{}, err
 	}
 	return End{SessionID: stored.SessionID, Subject: stored.Subject,
-		At: time.Unix(stored.At, 0)}, nil
+		At: time.Unix(stored.At, 0), Exact: stored.Exact}, nil
 }

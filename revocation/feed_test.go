@@ -224,3 +224,23 @@ func TestFeed_unknownEvents(t *testing.T) {
 		}
 	})
 }
+
+// An event keeps whether an end is exact, and so does the list of a set's ends.
+func TestEnd_exactEvent(t *testing.T) {
+	s := newTestSet(0)
+	s.Add(End{SessionID: "s1", At: noon})
+	s.Add(End{SessionID: "s1", At: noon.Add(time.Minute), Exact: true})
+	s.Add(End{Subject: "alice", At: noon})
+	other := newTestSet(0)
+	for _, end := range s.Ends() {
+		decoded, err := decodeEnd(encodeEnd(end))
+		if err != nil || decoded.Exact != end.Exact || !decoded.At.Equal(end.At) {
+			t.Errorf("decodeEnd() = %+v, %v; want %+v", decoded, err, end)
+		}
+		other.Add(decoded)
+	}
+	other.check(t, "until the exact end", issuedAt("s1", "bob", noon.Add(time.Minute)),
+		identity.ErrTokenRevoked)
+	other.check(t, "after the exact end", issuedAt("s1", "bob", noon.Add(time.Minute+1e9)), nil)
+	other.check(t, "the user", issuedAt("s2", "alice", noon), identity.ErrTokenRevoked)
+}

@@ -17,7 +17,7 @@ const (
 	// DefaultMaxTokenLifetime is the default of Set.MaxTokenLifetime.
 	DefaultMaxTokenLifetime = 24 * time.Hour
 
-	// DefaultMaxEntries is the default of Set.MaxEntries. This many sessions take about 7 MB
+	// DefaultMaxEntries is the default of Set.MaxEntries. This many sessions take about 8 MB
 	// (BenchmarkSet_memory).
 	DefaultMaxEntries = 100_000
 
@@ -57,6 +57,9 @@ type End struct {
 	SessionID string
 	Subject   string    // ignored if SessionID isn't empty
 	At        time.Time // when the session ended, in whole seconds; now if zero
+	// Exact means that tokens issued after At aren't revoked, not even shortly after it: the
+	// session may continue. Ends of all sessions of a user are always exact.
+	Exact bool
 }
 
 // A Set has the ended sessions and users of one realm. The zero value is an empty set that is ready
@@ -66,8 +69,9 @@ type End struct {
 // Keycloak may use the ID of an ended session again: for a user who signs in on a login page that
 // was open meanwhile, and for an offline session, which continues when the online session ends.
 // Times are compared in whole seconds, as tokens have them, so a token that was issued in the
-// second of the end is revoked. A token of an online session is revoked even if it was issued up to
-// ten seconds after the end, because Keycloak may announce the end before it refuses to refresh.
+// second of the end is revoked. Unless the end is exact, a token of an online session is revoked
+// even if it was issued up to ten seconds after the end, because Keycloak may announce the end
+// before it refuses to refresh.
 //
 // The set is in memory, and its size is bounded. It never forgets an end silently. When it can't
 // know whether a token was revoked, Check fails with ErrTokenExpired. The client then refreshes: if
@@ -137,7 +141,11 @@ func (s *Set) Add(end End) {
 		end.At = now
 	}
 	dropBefore := now.Add(-s.keepTime() - clockTolerance).Unix()
-	if !table.add(id, end.At.Unix(), dropBefore, now, s.MaxEntries) {
+	times := endTimes{ended: end.At.Unix()}
+	if end.Exact && end.SessionID != "" {
+		times = endTimes{exact: end.At.Unix()}
+	}
+	if !table.add(id, times, dropBefore, now, s.MaxEntries) {
 		s.logFull.Do(func() {
 			s.Log.Warn("more sessions have ended than there is room for: some access tokens of "+
 				"other sessions count as expired, and their clients have to refresh them",
@@ -158,11 +166,16 @@ func (s *Set) MarkDropped(until time.Time) {
 func (s *Set) Ends() []End {
 	s.init()
 	ends := make([]End, 0, s.Len())
-	for id, endedAt := range s.sessions.all() {
-		ends = append(ends, End{SessionID: id, At: time.Unix(endedAt, 0)})
+	for id, times := range s.sessions.all() {
+		if times.ended != 0 {
+			ends = append(ends, End{SessionID: id, At: time.Unix(times.ended, 0)})
+		}
+		if times.exact != 0 {
+			ends = append(ends, End{SessionID: id, At: time.Unix(times.exact, 0), Exact: true})
+		}
 	}
-	for id, endedAt := range s.users.all() {
-		ends = append(ends, End{Subject: id, At: time.Unix(endedAt, 0)})
+	for id, times := range s.users.all() {
+		ends = append(ends, End{Subject: id, At: time.Unix(times.ended, 0)})
 	}
 	return ends
 }
@@ -182,19 +195,23 @@ func (s *Set) Check(token Token) error {
 	s.learnLifetime(issuedAt, token.ExpiresAt.Unix())
 	unsure := false
 	if token.SessionID != "" {
-		endedAt, found, maybe := s.sessions.find(token.SessionID, issuedAt)
-		lastIssue := endedAt
+		times, found, maybe := s.sessions.find(token.SessionID, issuedAt)
+		lastIssue := times.ended
 		if !token.Offline {
 			lastIssue += int64(endMargin / time.Second)
 		}
-		if found && issuedAt <= lastIssue {
-			return revokedError("the session %s ended at %s", token.SessionID, endedAt)
+		if found && times.ended != 0 && issuedAt <= lastIssue {
+			return revokedError("the session %s ended at %s", token.SessionID, times.ended)
+		}
+		if found && times.exact != 0 && issuedAt <= times.exact {
+			return revokedError("the tokens of the session %s issued until %s were revoked",
+				token.SessionID, times.exact)
 		}
 		unsure = maybe
 	}
-	endedAt, found, maybe := s.users.find(token.Subject, issuedAt)
-	if found && issuedAt <= endedAt {
-		return revokedError("all sessions of the user %s ended at %s", token.Subject, endedAt)
+	times, found, maybe := s.users.find(token.Subject, issuedAt)
+	if found && issuedAt <= times.ended {
+		return revokedError("all sessions of the user %s ended at %s", token.Subject, times.ended)
 	}
 	if unsure || maybe {
 		return &identity.Error{Reason: identity.ErrTokenExpired,
@@ -226,13 +243,26 @@ func revokedError(format, id string, endedAt int64) error {
 // Len returns the number of sessions and users in the set.
 func (s *Set) Len() int { return s.sessions.len() + s.users.len() }
 
-// A table has the times at which sessions or users ended, in Unix seconds. Readers take no lock,
+// endTimes has the latest ends of a session or user, in Unix seconds; 0 if there is none.
+type endTimes struct {
+	ended int64
+	exact int64 // of ends that are exact
+}
+
+func (t endTimes) latest() int64 { return max(t.ended, t.exact) }
+
+// merge returns the later ends of both.
+func (t endTimes) merge(other endTimes) endTimes {
+	return endTimes{max(t.ended, other.ended), max(t.exact, other.exact)}
+}
+
+// A table has the times at which sessions or users ended. Readers take no lock,
 // because the maps of the shards never change. To add an entry, a writer replaces the map of one
 // shard with a copy that lacks the entries that are too old. A shard of a full table has about a
 // hundred entries.
 type table struct {
 	seed   maphash.Seed // secret, so that nobody can choose IDs that share a bucket
-	shards [shardCount]atomic.Pointer[map[string]int64]
+	shards [shardCount]atomic.Pointer[map[string]endTimes]
 
 	// droppedUntil is the latest end of a dropped entry, and 0 if no entry was dropped.
 	droppedUntil atomic.Int64
@@ -248,12 +278,12 @@ type table struct {
 func (t *table) len() int { return int(t.count.Load()) }
 
 // all iterates over the entries.
-func (t *table) all() iter.Seq2[string, int64] {
-	return func(yield func(string, int64) bool) {
+func (t *table) all() iter.Seq2[string, endTimes] {
+	return func(yield func(string, endTimes) bool) {
 		for i := range t.shards {
 			if entries := t.shards[i].Load(); entries != nil {
-				for id, endedAt := range *entries {
-					if !yield(id, endedAt) {
+				for id, times := range *entries {
+					if !yield(id, times) {
 						return
 					}
 				}
@@ -272,16 +302,16 @@ func (t *table) markDropped(until int64) {
 // find returns when the session or user with this ID ended. maybe is set if the session or user may
 // have a later end that isn't in the shards, and a token that was issued at issuedAt is from before
 // it.
-func (t *table) find(id string, issuedAt int64) (endedAt int64, found, maybe bool) {
+func (t *table) find(id string, issuedAt int64) (times endTimes, found, maybe bool) {
 	hash := maphash.String(t.seed, id)
 	if entries := t.shards[hash%shardCount].Load(); entries != nil {
-		endedAt, found = (*entries)[id]
+		times, found = (*entries)[id]
 	}
 	latestEnd := t.droppedUntil.Load()
 	if overflow := t.overflow.Load(); overflow != nil {
 		latestEnd = max(latestEnd, overflow[bucketOf(hash)].Load())
 	}
-	return endedAt, found, latestEnd != 0 && issuedAt <= latestEnd
+	return times, found, latestEnd != 0 && issuedAt <= latestEnd
 }
 
 // bucketOf uses other bits of the hash than the shard's.
@@ -289,17 +319,19 @@ func bucketOf(hash uint64) uint64 { return hash / shardCount % overflowBuckets }
 
 // add stores that the session or user with this ID ended. It returns false if there is no room for
 // a new entry; then it has marked a bucket.
-func (t *table) add(id string, endedAt, dropBefore int64, now time.Time, maxEntries int) bool {
+func (t *table) add(id string, times endTimes, dropBefore int64, now time.Time,
+	maxEntries int) bool {
 	hash := maphash.String(t.seed, id)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	shard := &t.shards[hash%shardCount]
-	var entries map[string]int64
+	var entries map[string]endTimes
 	if current := shard.Load(); current != nil {
 		entries = *current
 	}
-	previousEnd, exists := entries[id]
-	if exists && previousEnd >= endedAt {
+	previous, exists := entries[id]
+	merged := previous.merge(times)
+	if exists && merged == previous {
 		return true
 	}
 	if !exists && t.len() >= maxEntries {
@@ -309,11 +341,11 @@ func (t *table) add(id string, endedAt, dropBefore int64, now time.Time, maxEntr
 		}
 	}
 	if len(id) > maxIDBytes || !exists && t.len() >= maxEntries {
-		t.markBucket(bucketOf(hash), endedAt)
+		t.markBucket(bucketOf(hash), times.latest())
 		return false
 	}
 	entries = t.clone(entries, dropBefore)
-	entries[id] = endedAt
+	entries[id] = merged
 	t.replace(shard, entries)
 	return true
 }
@@ -344,21 +376,22 @@ func (t *table) sweep(dropBefore int64, now time.Time) {
 
 // clone returns a copy of a shard's entries without those that ended before dropBefore. The caller
 // holds mu, and passes the copy to replace.
-func (t *table) clone(entries map[string]int64, dropBefore int64) map[string]int64 {
-	kept := make(map[string]int64, len(entries)+1)
+func (t *table) clone(entries map[string]endTimes, dropBefore int64) map[string]endTimes {
+	kept := make(map[string]endTimes, len(entries)+1)
 	maps.Copy(kept, entries)
-	maps.DeleteFunc(kept, func(_ string, endedAt int64) bool {
-		if endedAt >= dropBefore {
+	maps.DeleteFunc(kept, func(_ string, times endTimes) bool {
+		if times.latest() >= dropBefore {
 			return false
 		}
-		t.droppedUntil.Store(max(t.droppedUntil.Load(), endedAt))
+		t.droppedUntil.Store(max(t.droppedUntil.Load(), times.latest()))
 		return true
 	})
 	return kept
 }
 
 // replace replaces a shard's entries. The caller holds mu.
-func (t *table) replace(shard *atomic.Pointer[map[string]int64], entries map[string]int64) {
+func (t *table) replace(shard *atomic.Pointer[map[string]endTimes],
+	entries map[string]endTimes) {
 	previousCount := 0
 	if current := shard.Load(); current != nil {
 		previousCount = len(*current)

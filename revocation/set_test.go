@@ -90,6 +90,37 @@ func TestSet_offline(t *testing.T) {
 	}
 }
 
+// An exact end revokes no token that was issued later. It doesn't shorten an end that isn't exact.
+func TestSet_exact(t *testing.T) {
+	s := newTestSet(0)
+	s.Add(End{SessionID: "s1", At: noon, Exact: true})
+	s.check(t, "issued before", issuedAt("s1", "alice", noon.Add(-time.Minute)),
+		identity.ErrTokenRevoked)
+	s.check(t, "issued in the same second", issuedAt("s1", "alice", noon),
+		identity.ErrTokenRevoked)
+	s.check(t, "issued after", issuedAt("s1", "alice", noon.Add(time.Second)), nil)
+	offline := issuedAt("s1", "alice", noon)
+	offline.Offline = true
+	s.check(t, "an offline token", offline, identity.ErrTokenRevoked)
+	if detail := identity.Detail(s.Check(offline)); !strings.Contains(detail,
+		"session s1 issued until 2026-01-01T12:00:00Z") {
+		t.Errorf("the detail is %q, want the session and the time", detail)
+	}
+
+	later := issuedAt("s1", "alice", noon.Add(20*time.Second))
+	s.Add(End{SessionID: "s1", At: noon.Add(15 * time.Second)})
+	s.check(t, "within the margin of another end", later, identity.ErrTokenRevoked)
+	s.Add(End{SessionID: "s1", At: noon.Add(16 * time.Second), Exact: true})
+	s.check(t, "after both kinds of ends", later, identity.ErrTokenRevoked)
+	later.Offline = true
+	s.check(t, "an offline token issued after both", later, nil)
+	s.check(t, "issued after the margin", issuedAt("s1", "alice", noon.Add(26*time.Second)), nil)
+
+	s.Add(End{Subject: "bob", At: noon, Exact: true})
+	s.check(t, "a user's token", issuedAt("s2", "bob", noon), identity.ErrTokenRevoked)
+	s.check(t, "a user's later token", issuedAt("s2", "bob", noon.Add(time.Second)), nil)
+}
+
 func TestSet_user(t *testing.T) {
 	s := newTestSet(0)
 	s.Add(End{Subject: "alice", At: noon})
