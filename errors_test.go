@@ -168,6 +168,14 @@ func TestErrorTable(t *testing.T) {
 		{newTestServer(t, prodConfig,
 			realmFunc(func(context.Context) error { return identity.ErrBusy })), login("alice"),
 			200, "SERVICE_UNAVAILABLE/BUSY", "Try again", "login"},
+		{newTestServer(t, prodConfig, realmFunc(func(context.Context) error {
+			return identity.ErrStoreUnavailable
+		})), refresh("rubbish"), 200, "SERVICE_UNAVAILABLE/STORE_UNAVAILABLE", "Try again",
+			"refresh"},
+		{newTestServer(t, prodConfig, realmFunc(func(context.Context) error {
+			return identity.ErrRefreshInterrupted
+		})), refresh("rubbish"), 200, "SERVICE_UNAVAILABLE/REFRESH_INTERRUPTED", "Try again",
+			"refresh"},
 
 		{s, testRequest{query: "{ me { " + strings.Repeat("id ", 1_000) + "} }"}, 200,
 			"OPERATION_TOO_LARGE/TOKENS",

@@ -79,6 +79,8 @@ const (
 	ReasonKeysUnavailable       Reason = "KEYS_UNAVAILABLE"
 	ReasonProviderMisconfigured Reason = "IDENTITY_PROVIDER_MISCONFIGURED"
 	ReasonProviderUnavailable   Reason = "IDENTITY_PROVIDER_UNAVAILABLE"
+	ReasonStoreUnavailable      Reason = "STORE_UNAVAILABLE"
+	ReasonRefreshInterrupted    Reason = "REFRESH_INTERRUPTED"
 	ReasonBusy                  Reason = "BUSY"
 )
 

@@ -107,6 +107,8 @@ var contract = []contractRow{
 		"Sign-in is not available", "ERROR"},
 	{identity.ErrProviderUnavailable, "SERVICE_UNAVAILABLE", "IDENTITY_PROVIDER_UNAVAILABLE",
 		"Sign-in is not available", "WARN"},
+	{identity.ErrStoreUnavailable, "SERVICE_UNAVAILABLE", "STORE_UNAVAILABLE", "Try again", ""},
+	{identity.ErrRefreshInterrupted, "SERVICE_UNAVAILABLE", "REFRESH_INTERRUPTED", "Try again", ""},
 	{identity.ErrBusy, "SERVICE_UNAVAILABLE", "BUSY", "Try again", ""},
 	{identity.ErrRateLimited, "RATE_LIMITED", "", "Too many attempts", ""},
 	{errIntrospectionDisabled, "INTROSPECTION_DISABLED", "", "Introspection is off", ""},

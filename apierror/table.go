@@ -86,8 +86,11 @@ var table = []Row{
 		"Sign-in is not available", slog.LevelError},
 	{identity.ErrProviderUnavailable, CodeServiceUnavailable, ReasonProviderUnavailable,
 		"Sign-in is not available", slog.LevelWarn},
-	// ErrBusy and ErrRateLimited aren't logged, because an attacker could cause any number of log
-	// lines, and the log line of the request has the code anyway.
+	// These aren't logged, because there could be any number of log lines, and the log line of the
+	// request has the code anyway. Package keycloak logs the first two at most once a minute.
+	{identity.ErrStoreUnavailable, CodeServiceUnavailable, ReasonStoreUnavailable, "Try again", 0},
+	{identity.ErrRefreshInterrupted, CodeServiceUnavailable, ReasonRefreshInterrupted,
+		"Try again", 0},
 	{identity.ErrBusy, CodeServiceUnavailable, ReasonBusy, "Try again", 0},
 	{identity.ErrRateLimited, CodeRateLimited, "", "Too many attempts", 0},
 

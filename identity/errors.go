@@ -61,6 +61,12 @@ var (
 	ErrProviderUnavailable = errors.New("realm is unavailable")
 	// ErrProviderMisconfigured means that a setting of this server or of the realm is wrong.
 	ErrProviderMisconfigured = errors.New("realm refuses this server")
+	// ErrStoreUnavailable means that the store which several processes share is unavailable. The
+	// realm wasn't called, so the caller may try again.
+	ErrStoreUnavailable = errors.New("shared store is unavailable")
+	// ErrRefreshInterrupted means that another process exchanged the refresh token, and ended
+	// before it stored the result. The caller may try again; the realm may refuse the token then.
+	ErrRefreshInterrupted = errors.New("refresh was interrupted")
 	// ErrBusy means that this server's limit on concurrent calls is reached.
 	ErrBusy = errors.New("too many calls at once")
 	// ErrRateLimited is wrapped by RateLimitError, which has the time to wait.

@@ -60,9 +60,9 @@ const MinWaitTime = 5 * time.Second
 // Errors of Calls.
 var (
 	// ErrLeaseLost means that the lease has ended, or that another call has begun since.
-	ErrLeaseLost = errors.New("store: the lease of the call has ended")
+	ErrLeaseLost = errors.New("the lease of the call has ended")
 	// ErrTooLarge means that a result or a document has more bytes than allowed.
-	ErrTooLarge = errors.New("store: the value is too large")
+	ErrTooLarge = errors.New("the value is too large")
 )
 
 // Calls makes sure that a call which must not be made twice is made once, by one of several

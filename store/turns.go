@@ -30,7 +30,7 @@ func (r TurnRequest) check() error {
 }
 
 // ErrQueueFull means that MaxQueue or MaxGroup callers have the turn already, or wait for it.
-var ErrQueueFull = errors.New("store: the queue is full")
+var ErrQueueFull = errors.New("the queue is full")
 
 // Turns gives turns to callers, one after another for each key, first come, first served.
 //

@@ -121,6 +121,14 @@ const explanations: Record<string, Entry> = {
     meaning: "Keycloak is down or slow, or its response makes no sense.",
     advice: "You are still signed in. Try again in a moment.",
   },
+  "SERVICE_UNAVAILABLE/STORE_UNAVAILABLE": {
+    meaning: "The store that the server's processes share is unavailable. Keycloak wasn't called.",
+    advice: "You are still signed in. Try again in a moment.",
+  },
+  "SERVICE_UNAVAILABLE/REFRESH_INTERRUPTED": {
+    meaning: "Another process of the server was exchanging the refresh token, and ended before it had the result.",
+    advice: "Try again. If Keycloak then refuses the token, sign in again.",
+  },
   "SERVICE_UNAVAILABLE/BUSY": {
     meaning: "The server is handling as many of these calls, or as many sign-ins to this account, as it allows.",
     advice: "Try again in a moment.",

@@ -1,0 +1,1 @@
+export{Dt as CancellationTokenSource,Ot as Emitter,kt as KeyCode,At as KeyMod,jt as MarkerSeverity,Mt as MarkerTag,Nt as Position,Pt as Range,Ft as Selection,It as SelectionDirection,Lt as Token,Rt as Uri,zt as editor,Vt as languages}from"./standaloneReferenceSearch-BoHpGERP.js";
