@@ -1,0 +1,344 @@
+package redisstore
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/cloakql/cloakql/store"
+)
+
+// calls implements store.Calls with these keys:
+//
+//   - c:<subject><group>, a hash, is the latest attempt of a call: its id and its state, and until
+//     when that holds; if the state is done, also the result, its successor, and when it was done
+//   - r:<id> is the result of an attempt for callers of Wait, as long as c doesn't have it
+//   - u, a sorted set, has the used subjects; the score is when they are forgotten
+//   - epoch is the lossDetector's
+//
+// After a loss of data, Begin fails for the longest lease or keep that this process has used, at
+// least 10 seconds and at most a minute.
+type calls struct{ *Client }
+
+// States of an attempt in Redis.
+const (
+	stateStarted   = "started" // only in replies
+	stateInFlight  = "in flight"
+	stateDone      = "done"
+	stateOver      = "over" // done, but the result isn't kept: the next Begin starts another attempt
+	stateAbandoned = "abandoned"
+	stateLost      = "lost" // Redis lost its data
+)
+
+const (
+	// resultTime is for how long callers of Wait can get a result that isn't kept. They look for it
+	// several times a second.
+	resultTime = 10 * time.Second
+	// tombstoneTime is for how long an attempt is remembered after its lease or result has ended,
+	// so that Finish can notice that another attempt has begun since.
+	tombstoneTime = 10 * time.Second
+)
+
+// markUsed is Lua that marks a subject as used until a time, and forgets some of the subjects whose
+// time is over. It returns whether the subject was used before.
+const markUsed = `
+local function isUsed(used, subject)
+  return tonumber(redis.call('ZSCORE', used, subject) or 0) > now
+end
+local function markUsed(used, subject, duration)
+  local last = tonumber(redis.call('ZSCORE', used, subject) or 0)
+  redis.call('ZADD', used, text(math.max(last, now + duration)), subject)
+  local over = redis.call('ZRANGEBYSCORE', used, '-inf', text(now), 'LIMIT', 0, 32)
+  if #over > 0 then redis.call('ZREM', used, unpack(over)) end
+  local latest = redis.call('ZREVRANGE', used, 0, 0, 'WITHSCORES')
+  expire(used, tonumber(latest[2]) - now)
+  return last > now
+end
+`
+
+var beginScript = newScript(markUsed + `
+local call, used, epoch = KEYS[1], KEYS[2], KEYS[3]
+local subject, id, lease, keep = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local knownEpoch, knownCount, newEpoch = ARGV[5], tonumber(ARGV[6]), ARGV[7]
+redis.call('HSETNX', epoch, 'id', newEpoch)
+local epochID = redis.call('HGET', epoch, 'id')
+local count = tonumber(redis.call('HGET', epoch, 'count') or 0)
+if knownEpoch ~= '' and (epochID ~= knownEpoch or count < knownCount) then
+  return {'lost', epochID, count}
+end
+count = redis.call('HINCRBY', epoch, 'count', 1)
+local usedBefore = markUsed(used, subject, keep) and 1 or 0
+local last = redis.call('HMGET', call, 'id', 'state', 'until', 'result', 'successor', 'doneAt')
+local isCurrent = last[1] and tonumber(last[3]) > now
+if isCurrent and last[2] == 'done' then
+  local hasResult = 1
+  if last[5] ~= '' and isUsed(used, last[5]) then hasResult, last[4] = 0, '' end
+  return {'done', epochID, count, usedBefore, last[1], hasResult, last[4], last[5],
+    now - tonumber(last[6])}
+end
+if isCurrent and last[2] == 'in flight' and last[1] ~= id then
+  return {'in flight', epochID, count, usedBefore, last[1]}
+end
+redis.call('DEL', call)
+redis.call('HSET', call, 'id', id, 'state', 'in flight', 'until', text(now + lease))
+expire(call, lease + tonumber(ARGV[8]))
+return {'started', epochID, count, usedBefore, id}
+`)
+
+var renewScript = newScript(`
+local last = redis.call('HMGET', KEYS[1], 'id', 'state', 'until')
+if last[1] ~= ARGV[1] or last[2] ~= 'in flight' or tonumber(last[3]) <= now then return 0 end
+local lease = tonumber(ARGV[2])
+redis.call('HSET', KEYS[1], 'until', text(now + lease))
+expire(KEYS[1], lease + tonumber(ARGV[3]))
+return 1
+`)
+
+var finishScript = newScript(`
+local call, attempt = KEYS[1], KEYS[2]
+local id, result, successor, keep = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local resultTime = tonumber(ARGV[5])
+local last = redis.call('HGET', call, 'id')
+if last and last ~= id then return 0 end
+local values = {'id', id, 'result', result, 'successor', successor, 'doneAt', text(now)}
+redis.call('DEL', call)
+if keep > 0 then
+  redis.call('HSET', call, 'state', 'done', 'until', text(now + keep), unpack(values))
+else
+  redis.call('HSET', call, 'state', 'over', 'until', text(now), 'id', id)
+end
+expire(call, keep + tonumber(ARGV[6]))
+if keep < resultTime then
+  redis.call('HSET', attempt, unpack(values))
+  expire(attempt, resultTime)
+end
+return 1
+`)
+
+var waitScript = newScript(`
+local call, attempt, id = KEYS[1], KEYS[2], ARGV[1]
+local fields = {'id', 'result', 'successor', 'doneAt', 'state', 'until'}
+local last = redis.call('HMGET', attempt, unpack(fields))
+if not last[1] then last = redis.call('HMGET', call, unpack(fields)) end
+if last[1] == id and last[4] then
+  return {'done', last[2], last[3], now - tonumber(last[4])}
+end
+if last[1] == id and last[5] == 'in flight' and tonumber(last[6]) > now then
+  return {'in flight'}
+end
+return {'abandoned'}
+`)
+
+var markUsedScript = newScript(markUsed + `
+return markUsed(KEYS[1], ARGV[1], tonumber(ARGV[2])) and 1 or 0
+`)
+
+var isUsedScript = newScript(markUsed + `
+return isUsed(KEYS[1], ARGV[1]) and 1 or 0
+`)
+
+// callKey returns the Redis key of a call.
+func (c calls) callKey(key store.CallKey) string {
+	return c.key("c:" + hex.EncodeToString(key.Subject[:]) + hex.EncodeToString(key.Group[:]))
+}
+
+// attemptKey returns the Redis key of the result of an attempt.
+func (c calls) attemptKey(id store.CallID) string { return c.key("r:" + hex.EncodeToString(id[:])) }
+
+// usedKey returns the Redis key of the used subjects.
+func (c calls) usedKey() string { return c.key("u") }
+
+// epochKey returns the Redis key of the epoch.
+func (c *Client) epochKey() string { return c.key("epoch") }
+
+// subjectText returns a subject as it is in Redis. The zero Key is the empty text.
+func subjectText(subject store.Key) string {
+	if subject == (store.Key{}) {
+		return ""
+	}
+	return hex.EncodeToString(subject[:])
+}
+
+// sealContext returns what is authenticated with a result.
+func (c calls) sealContext(key store.CallKey, id, successor string) string {
+	return c.callKey(key) + " " + id + " " + successor
+}
+
+// validateTime returns an error if a lease or a keep is out of bounds.
+func validateTime(name string, d, min time.Duration) error {
+	if d < min || d > store.MaxCallTime {
+		return fmt.Errorf("store: the %s of a call is %v: expected %v to %v", name, d, min,
+			store.MaxCallTime)
+	}
+	return nil
+}
+
+// Begin implements store.Calls.
+func (c calls) Begin(
+	ctx context.Context, key store.CallKey, id store.CallID, lease, keep time.Duration,
+) (store.Call, error) {
+	if err := validateTime("lease", lease, time.Millisecond); err != nil {
+		return store.Call{}, err
+	}
+	if err := validateTime("keep", keep, 0); err != nil {
+		return store.Call{}, err
+	}
+	known, newEpoch, err := c.losses.begin(max(lease, keep), time.Now())
+	if err != nil {
+		return store.Call{}, err
+	}
+	keys := []string{c.callKey(key), c.usedKey(), c.epochKey()}
+	reply, err := c.runList(ctx, 3, beginScript, keys,
+		hex.EncodeToString(key.Subject[:]), hex.EncodeToString(id[:]), microseconds(lease),
+		microseconds(keep), known.id, known.count, newEpoch, microseconds(tombstoneTime))
+	if err != nil {
+		return store.Call{}, err
+	}
+	current := epoch{id: asText(reply[1]), count: asNumber(reply[2])}
+	c.losses.observe(known, current, c.config.Log, time.Now())
+	state := asText(reply[0])
+	if state == stateLost {
+		return store.Call{}, store.ErrUnavailable
+	}
+	if len(reply) < 5 {
+		return store.Call{}, c.unexpected(reply)
+	}
+	call := store.Call{UsedBefore: asNumber(reply[3]) == 1}
+	if call.ID, err = c.parseID(reply[4]); err != nil {
+		return store.Call{}, err
+	}
+	switch {
+	case state == stateStarted:
+		call.State = store.CallStarted
+	case state == stateInFlight:
+		call.State = store.CallInFlight
+	case state == stateDone && len(reply) == 9:
+		call.State = store.CallDone
+		call.Age = time.Duration(asNumber(reply[8])) * time.Microsecond
+		if err := c.setResult(&call, key, reply[6], reply[7], asNumber(reply[5]) == 1); err != nil {
+			return store.Call{}, err
+		}
+	default:
+		return store.Call{}, c.unexpected(reply)
+	}
+	return call, nil
+}
+
+// parseID parses the ID of an attempt.
+func (c calls) parseID(element any) (id store.CallID, err error) {
+	if n, err := hex.Decode(id[:], []byte(asText(element))[:min(len(asText(element)), 2*len(id))]); n != len(id) || err != nil {
+		return id, c.unexpected(element)
+	}
+	return id, nil
+}
+
+// setResult sets the Successor of a call and, if it has one, the Result.
+func (c calls) setResult(
+	call *store.Call, key store.CallKey, sealed, successor any, hasResult bool,
+) error {
+	text := asText(successor)
+	if text != "" {
+		id, err := c.parseID(text)
+		if err != nil {
+			return err
+		}
+		call.Successor = store.Key(id)
+	}
+	if !hasResult {
+		return nil
+	}
+	context := c.sealContext(key, hex.EncodeToString(call.ID[:]), text)
+	result, err := c.sealer.open([]byte(asText(sealed)), context)
+	if err != nil {
+		return c.breaker.refuse(err, time.Now())
+	}
+	call.Result = result
+	return nil
+}
+
+// Renew implements store.Calls.
+func (c calls) Renew(
+	ctx context.Context, key store.CallKey, id store.CallID, lease time.Duration,
+) error {
+	if err := validateTime("lease", lease, time.Millisecond); err != nil {
+		return err
+	}
+	return c.runOwned(ctx, renewScript, []string{c.callKey(key)}, hex.EncodeToString(id[:]),
+		microseconds(lease), microseconds(tombstoneTime))
+}
+
+// runOwned is run for a script that returns 0 if the lease is lost.
+func (c calls) runOwned(ctx context.Context, s script, keys []string, args ...any) error {
+	ok, err := c.runNumber(ctx, s, keys, args...)
+	if err == nil && ok == 0 {
+		return store.ErrLeaseLost
+	}
+	return err
+}
+
+// Finish implements store.Calls.
+func (c calls) Finish(
+	ctx context.Context, key store.CallKey, id store.CallID, result []byte, successor store.Key,
+	keep time.Duration,
+) error {
+	if err := validateTime("keep", keep, 0); err != nil {
+		return err
+	}
+	if len(result) > store.MaxResultBytes {
+		return store.ErrTooLarge
+	}
+	idText, successorText := hex.EncodeToString(id[:]), subjectText(successor)
+	sealed := c.sealer.seal(result, c.sealContext(key, idText, successorText))
+	return c.runOwned(ctx, finishScript, []string{c.callKey(key), c.attemptKey(id)}, idText, sealed,
+		successorText, microseconds(keep), microseconds(resultTime), microseconds(tombstoneTime))
+}
+
+// Wait implements store.Calls.
+func (c calls) Wait(
+	ctx context.Context, key store.CallKey, id store.CallID,
+) (call store.Call, err error) {
+	keys := []string{c.callKey(key), c.attemptKey(id)}
+	err = poll(ctx, func() (bool, error) {
+		reply, err := c.runList(ctx, 1, waitScript, keys, hex.EncodeToString(id[:]))
+		if err != nil {
+			return false, err
+		}
+		call = store.Call{ID: id}
+		switch state := asText(reply[0]); {
+		case state == stateInFlight:
+			return false, nil
+		case state == stateAbandoned:
+			call.State = store.CallAbandoned
+			return true, nil
+		case state == stateDone && len(reply) == 4:
+			call.State = store.CallDone
+			call.Age = time.Duration(asNumber(reply[3])) * time.Microsecond
+			return true, c.setResult(&call, key, reply[1], reply[2], true)
+		}
+		return false, c.unexpected(reply)
+	})
+	if err != nil {
+		return store.Call{}, err
+	}
+	return call, nil
+}
+
+// MarkUsed implements store.Calls.
+func (c calls) MarkUsed(ctx context.Context, subject store.Key, keep time.Duration) error {
+	if err := validateTime("keep", keep, 0); err != nil {
+		return err
+	}
+	_, err := c.runNumber(ctx, markUsedScript, []string{c.usedKey()},
+		hex.EncodeToString(subject[:]), microseconds(keep))
+	return err
+}
+
+// IsUsed implements store.Calls.
+func (c calls) IsUsed(ctx context.Context, subject store.Key) (bool, error) {
+	used, err := c.runNumber(ctx, isUsedScript, []string{c.usedKey()},
+		hex.EncodeToString(subject[:]))
+	return used == 1, err
+}
