@@ -35,6 +35,8 @@ var allowedImports = map[string][]string{
 
 	"store":           {"store/storetest"}, // only the tests
 	"store/storetest": {"store"},           // for any implementation of store's interfaces
+	// Only the tests import redistest and storetest.
+	"store/redisstore": {"store", "store/storetest", "internal/redistest"},
 
 	"internal/language":   {},
 	"internal/librarylog": {},

@@ -22,7 +22,7 @@ type turnQueue struct {
 // Take implements Turns.
 func (m *MemoryTurns) Take(ctx context.Context,
 	request TurnRequest) (leave func(pause time.Duration), err error) {
-	if err := request.check(); err != nil {
+	if err := request.Validate(); err != nil {
 		return nil, err
 	}
 	queue, err := m.enqueue(request)

@@ -20,8 +20,8 @@ type TurnRequest struct {
 // MaxTurnQueue is the maximum of MaxQueue and MaxGroup.
 const MaxTurnQueue = 100
 
-// check returns an error if MaxQueue or MaxGroup is out of bounds.
-func (r TurnRequest) check() error {
+// Validate returns an error if MaxQueue or MaxGroup is out of bounds.
+func (r TurnRequest) Validate() error {
 	if min(r.MaxQueue, r.MaxGroup) < 1 || max(r.MaxQueue, r.MaxGroup) > MaxTurnQueue {
 		return fmt.Errorf("store: a turn's MaxQueue is %d and its MaxGroup %d: expected 1 to %d",
 			r.MaxQueue, r.MaxGroup, MaxTurnQueue)

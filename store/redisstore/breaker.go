@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// retryInterval is how long calls fail at once after a failed call, before one call tries again.
+	// retryInterval is how long calls fail at once after a failed call. Then one call tries again.
 	retryInterval = time.Second
 	// refusalMemory is how long check reports that Redis has refused a script.
 	refusalMemory = 5 * time.Second

@@ -13,8 +13,8 @@ import (
 type buckets struct{ *Client }
 
 // reserveScript takes a token from the bucket of each key, or none if one of them is empty. For
-// each key, the arguments are Every and the time to fill the bucket. It returns 0, or the time until
-// the first empty bucket gains a token.
+// each key, the arguments are Every and the time to fill the bucket. It returns 0, or the time
+// until the first empty bucket gains a token.
 var reserveScript = newScript(`
 local fullAt = {}
 for i, key in ipairs(KEYS) do

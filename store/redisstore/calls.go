@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/cloakql/cloakql/store"
 )
 
@@ -15,54 +13,61 @@ import (
 //
 //   - c:<subject><group>, a hash, is the latest attempt of a call: its id and its state, and until
 //     when that holds; if the state is done, also the result, its successor, and when it was done
-//   - r:<id> is the result of an attempt for callers of Wait, as long as c doesn't have it
+//   - r:<id>, a hash, is the result of an attempt for callers of Wait, if c doesn't keep it
+//     for store.MinWaitTime
 //   - u, a sorted set, has the used subjects; the score is when they are forgotten
+//   - g, a hash, has the first group that called Begin for a used subject
 //   - epoch is the lossDetector's
 //
 // After a loss of data, Begin fails for the longest lease or keep that this process has used, at
 // least 10 seconds and at most a minute.
 type calls struct{ *Client }
 
-// States of an attempt in Redis.
+// States of an attempt in the replies of scripts. In Redis, there is also the state "over": the
+// attempt is done, but its result isn't kept.
 const (
-	stateStarted   = "started" // only in replies
+	stateStarted   = "started"
 	stateInFlight  = "in flight"
 	stateDone      = "done"
-	stateOver      = "over" // done, but the result isn't kept: the next Begin starts another attempt
 	stateAbandoned = "abandoned"
 	stateLost      = "lost" // Redis lost its data
 )
 
-const (
-	// resultTime is for how long callers of Wait can get a result that isn't kept. They look for it
-	// several times a second.
-	resultTime = 10 * time.Second
-	// tombstoneTime is for how long an attempt is remembered after its lease or result has ended,
-	// so that Finish can notice that another attempt has begun since.
-	tombstoneTime = 10 * time.Second
-)
+// attemptMemory is for how long an attempt is remembered after its lease or the time of its result
+// has ended, so that Finish can notice that another attempt has begun since.
+const attemptMemory = 10 * time.Second
 
-// markUsed is Lua that marks a subject as used until a time, and forgets some of the subjects whose
-// time is over. It returns whether the subject was used before.
-const markUsed = `
+// luaUsed is Lua that marks a subject as used, forgets some of the subjects whose time is over, and
+// returns whether the subject is used.
+const luaUsed = `
 local function isUsed(used, subject)
   return tonumber(redis.call('ZSCORE', used, subject) or 0) > now
 end
-local function markUsed(used, subject, duration)
-  local last = tonumber(redis.call('ZSCORE', used, subject) or 0)
-  redis.call('ZADD', used, text(math.max(last, now + duration)), subject)
+local function markUsed(used, groups, subject, duration)
+  local wasUsed = isUsed(used, subject)
+  if wasUsed then
+    duration = math.max(duration, tonumber(redis.call('ZSCORE', used, subject)) - now)
+  end
+  if duration <= 0 then return false end
+  redis.call('ZADD', used, text(now + duration), subject)
+  if not wasUsed then redis.call('HDEL', groups, subject) end
   local over = redis.call('ZRANGEBYSCORE', used, '-inf', text(now), 'LIMIT', 0, 32)
-  if #over > 0 then redis.call('ZREM', used, unpack(over)) end
-  local latest = redis.call('ZREVRANGE', used, 0, 0, 'WITHSCORES')
-  expire(used, tonumber(latest[2]) - now)
-  return last > now
+  if #over > 0 then
+    redis.call('ZREM', used, unpack(over))
+    redis.call('HDEL', groups, unpack(over))
+  end
+  local latest = redis.call('ZREVRANGE', used, 0, 0, 'WITHSCORES')[2]
+  expire(used, tonumber(latest) - now)
+  return true
 end
 `
 
-var beginScript = newScript(markUsed + `
-local call, used, epoch = KEYS[1], KEYS[2], KEYS[3]
-local subject, id, lease, keep = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local knownEpoch, knownCount, newEpoch = ARGV[5], tonumber(ARGV[6]), ARGV[7]
+var beginScript = newScript(luaUsed + `
+local call, used, groups, epoch = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local subject, group, id = ARGV[1], ARGV[2], ARGV[3]
+local lease, keep, memory = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local knownEpoch, knownCount, newEpoch = ARGV[7], tonumber(ARGV[8]), ARGV[9]
+
 redis.call('HSETNX', epoch, 'id', newEpoch)
 local epochID = redis.call('HGET', epoch, 'id')
 local count = tonumber(redis.call('HGET', epoch, 'count') or 0)
@@ -70,22 +75,29 @@ if knownEpoch ~= '' and (epochID ~= knownEpoch or count < knownCount) then
   return {'lost', epochID, count}
 end
 count = redis.call('HINCRBY', epoch, 'count', 1)
-local usedBefore = markUsed(used, subject, keep) and 1 or 0
+
+local otherGroup = 0
+if markUsed(used, groups, subject, keep) then
+  redis.call('HSETNX', groups, subject, group)
+  redis.call('PEXPIRE', groups, redis.call('PTTL', used))
+  if redis.call('HGET', groups, subject) ~= group then otherGroup = 1 end
+end
+
 local last = redis.call('HMGET', call, 'id', 'state', 'until', 'result', 'successor', 'doneAt')
 local isCurrent = last[1] and tonumber(last[3]) > now
 if isCurrent and last[2] == 'done' then
   local hasResult = 1
   if last[5] ~= '' and isUsed(used, last[5]) then hasResult, last[4] = 0, '' end
-  return {'done', epochID, count, usedBefore, last[1], hasResult, last[4], last[5],
+  return {'done', epochID, count, otherGroup, last[1], hasResult, last[4], last[5],
     now - tonumber(last[6])}
 end
 if isCurrent and last[2] == 'in flight' and last[1] ~= id then
-  return {'in flight', epochID, count, usedBefore, last[1]}
+  return {'in flight', epochID, count, otherGroup, last[1]}
 end
 redis.call('DEL', call)
 redis.call('HSET', call, 'id', id, 'state', 'in flight', 'until', text(now + lease))
-expire(call, lease + tonumber(ARGV[8]))
-return {'started', epochID, count, usedBefore, id}
+expire(call, lease + memory)
+return {'started', epochID, count, otherGroup, id}
 `)
 
 var renewScript = newScript(`
@@ -100,9 +112,10 @@ return 1
 var finishScript = newScript(`
 local call, attempt = KEYS[1], KEYS[2]
 local id, result, successor, keep = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local resultTime = tonumber(ARGV[5])
-local last = redis.call('HGET', call, 'id')
-if last and last ~= id then return 0 end
+local waitTime, memory = tonumber(ARGV[5]), tonumber(ARGV[6])
+local last = redis.call('HMGET', call, 'id', 'state')
+if last[1] and last[1] ~= id then return 0 end
+if last[1] and last[2] ~= 'in flight' then return 1 end -- finished before
 local values = {'id', id, 'result', result, 'successor', successor, 'doneAt', text(now)}
 redis.call('DEL', call)
 if keep > 0 then
@@ -110,10 +123,10 @@ if keep > 0 then
 else
   redis.call('HSET', call, 'state', 'over', 'until', text(now), 'id', id)
 end
-expire(call, keep + tonumber(ARGV[6]))
-if keep < resultTime then
+expire(call, keep + memory)
+if keep < waitTime then
   redis.call('HSET', attempt, unpack(values))
-  expire(attempt, resultTime)
+  expire(attempt, waitTime)
 end
 return 1
 `)
@@ -132,11 +145,12 @@ end
 return {'abandoned'}
 `)
 
-var markUsedScript = newScript(markUsed + `
-return markUsed(KEYS[1], ARGV[1], tonumber(ARGV[2])) and 1 or 0
+var markUsedScript = newScript(luaUsed + `
+markUsed(KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]))
+return 0
 `)
 
-var isUsedScript = newScript(markUsed + `
+var isUsedScript = newScript(luaUsed + `
 return isUsed(KEYS[1], ARGV[1]) and 1 or 0
 `)
 
@@ -148,8 +162,8 @@ func (c calls) callKey(key store.CallKey) string {
 // attemptKey returns the Redis key of the result of an attempt.
 func (c calls) attemptKey(id store.CallID) string { return c.key("r:" + hex.EncodeToString(id[:])) }
 
-// usedKey returns the Redis key of the used subjects.
-func (c calls) usedKey() string { return c.key("u") }
+// usedKeys returns the Redis keys of the used subjects and their groups.
+func (c calls) usedKeys() []string { return []string{c.key("u"), c.key("g")} }
 
 // epochKey returns the Redis key of the epoch.
 func (c *Client) epochKey() string { return c.key("epoch") }
@@ -180,7 +194,7 @@ func validateTime(name string, d, min time.Duration) error {
 func (c calls) Begin(
 	ctx context.Context, key store.CallKey, id store.CallID, lease, keep time.Duration,
 ) (store.Call, error) {
-	if err := validateTime("lease", lease, time.Millisecond); err != nil {
+	if err := validateTime("lease", lease, 1); err != nil {
 		return store.Call{}, err
 	}
 	if err := validateTime("keep", keep, 0); err != nil {
@@ -190,10 +204,10 @@ func (c calls) Begin(
 	if err != nil {
 		return store.Call{}, err
 	}
-	keys := []string{c.callKey(key), c.usedKey(), c.epochKey()}
-	reply, err := c.runList(ctx, 3, beginScript, keys,
-		hex.EncodeToString(key.Subject[:]), hex.EncodeToString(id[:]), microseconds(lease),
-		microseconds(keep), known.id, known.count, newEpoch, microseconds(tombstoneTime))
+	keys := append(append([]string{c.callKey(key)}, c.usedKeys()...), c.epochKey())
+	reply, err := c.runList(ctx, 3, beginScript, keys, hex.EncodeToString(key.Subject[:]),
+		hex.EncodeToString(key.Group[:]), hex.EncodeToString(id[:]), microseconds(lease),
+		microseconds(keep), microseconds(attemptMemory), known.id, known.count, newEpoch)
 	if err != nil {
 		return store.Call{}, err
 	}
@@ -206,7 +220,7 @@ func (c calls) Begin(
 	if len(reply) < 5 {
 		return store.Call{}, c.unexpected(reply)
 	}
-	call := store.Call{UsedBefore: asNumber(reply[3]) == 1}
+	call := store.Call{OtherGroup: asNumber(reply[3]) == 1}
 	if call.ID, err = c.parseID(reply[4]); err != nil {
 		return store.Call{}, err
 	}
@@ -218,7 +232,8 @@ func (c calls) Begin(
 	case state == stateDone && len(reply) == 9:
 		call.State = store.CallDone
 		call.Age = time.Duration(asNumber(reply[8])) * time.Microsecond
-		if err := c.setResult(&call, key, reply[6], reply[7], asNumber(reply[5]) == 1); err != nil {
+		hasResult := asNumber(reply[5]) == 1
+		if err := c.setResult(&call, key, reply[6], reply[7], hasResult); err != nil {
 			return store.Call{}, err
 		}
 	default:
@@ -228,11 +243,12 @@ func (c calls) Begin(
 }
 
 // parseID parses the ID of an attempt.
-func (c calls) parseID(element any) (id store.CallID, err error) {
-	if n, err := hex.Decode(id[:], []byte(asText(element))[:min(len(asText(element)), 2*len(id))]); n != len(id) || err != nil {
-		return id, c.unexpected(element)
+func (c calls) parseID(element any) (store.CallID, error) {
+	id, err := hex.DecodeString(asText(element))
+	if err != nil || len(id) != len(store.CallID{}) {
+		return store.CallID{}, c.unexpected(element)
 	}
-	return id, nil
+	return store.CallID(id), nil
 }
 
 // setResult sets the Successor of a call and, if it has one, the Result.
@@ -263,11 +279,11 @@ func (c calls) setResult(
 func (c calls) Renew(
 	ctx context.Context, key store.CallKey, id store.CallID, lease time.Duration,
 ) error {
-	if err := validateTime("lease", lease, time.Millisecond); err != nil {
+	if err := validateTime("lease", lease, 1); err != nil {
 		return err
 	}
 	return c.runOwned(ctx, renewScript, []string{c.callKey(key)}, hex.EncodeToString(id[:]),
-		microseconds(lease), microseconds(tombstoneTime))
+		microseconds(lease), microseconds(attemptMemory))
 }
 
 // runOwned is run for a script that returns 0 if the lease is lost.
@@ -293,7 +309,8 @@ func (c calls) Finish(
 	idText, successorText := hex.EncodeToString(id[:]), subjectText(successor)
 	sealed := c.sealer.seal(result, c.sealContext(key, idText, successorText))
 	return c.runOwned(ctx, finishScript, []string{c.callKey(key), c.attemptKey(id)}, idText, sealed,
-		successorText, microseconds(keep), microseconds(resultTime), microseconds(tombstoneTime))
+		successorText, microseconds(keep), microseconds(store.MinWaitTime),
+		microseconds(attemptMemory))
 }
 
 // Wait implements store.Calls.
@@ -301,24 +318,24 @@ func (c calls) Wait(
 	ctx context.Context, key store.CallKey, id store.CallID,
 ) (call store.Call, err error) {
 	keys := []string{c.callKey(key), c.attemptKey(id)}
-	err = poll(ctx, func() (bool, error) {
+	err = poll(ctx, func() (pollResult, error) {
 		reply, err := c.runList(ctx, 1, waitScript, keys, hex.EncodeToString(id[:]))
 		if err != nil {
-			return false, err
+			return 0, err
 		}
 		call = store.Call{ID: id}
 		switch state := asText(reply[0]); {
 		case state == stateInFlight:
-			return false, nil
+			return pollLater, nil
 		case state == stateAbandoned:
 			call.State = store.CallAbandoned
-			return true, nil
+			return pollDone, nil
 		case state == stateDone && len(reply) == 4:
 			call.State = store.CallDone
 			call.Age = time.Duration(asNumber(reply[3])) * time.Microsecond
-			return true, c.setResult(&call, key, reply[1], reply[2], true)
+			return pollDone, c.setResult(&call, key, reply[1], reply[2], true)
 		}
-		return false, c.unexpected(reply)
+		return 0, c.unexpected(reply)
 	})
 	if err != nil {
 		return store.Call{}, err
@@ -331,14 +348,14 @@ func (c calls) MarkUsed(ctx context.Context, subject store.Key, keep time.Durati
 	if err := validateTime("keep", keep, 0); err != nil {
 		return err
 	}
-	_, err := c.runNumber(ctx, markUsedScript, []string{c.usedKey()},
+	_, err := c.runNumber(ctx, markUsedScript, c.usedKeys(),
 		hex.EncodeToString(subject[:]), microseconds(keep))
 	return err
 }
 
 // IsUsed implements store.Calls.
 func (c calls) IsUsed(ctx context.Context, subject store.Key) (bool, error) {
-	used, err := c.runNumber(ctx, isUsedScript, []string{c.usedKey()},
+	used, err := c.runNumber(ctx, isUsedScript, c.usedKeys()[:1],
 		hex.EncodeToString(subject[:]))
 	return used == 1, err
 }

@@ -20,9 +20,11 @@ type Client struct {
 	breaker breaker
 	losses  lossDetector
 
-	stopped    context.Context // done when Close is called
-	stop       context.CancelFunc
-	background sync.WaitGroup // goroutines that Close waits for
+	stopped context.Context // done when Close is called
+	stop    context.CancelFunc
+
+	backgroundMu sync.Mutex     // held to start a goroutine, or to stop
+	background   sync.WaitGroup // goroutines that Close waits for
 }
 
 // Open returns a Client. It doesn't connect yet: Redis may be down. The errors don't contain
@@ -48,9 +50,20 @@ func (c *Client) Store() store.Store {
 
 // Close closes the connections. Calls fail from then on.
 func (c *Client) Close() error {
+	c.backgroundMu.Lock()
 	c.stop()
+	c.backgroundMu.Unlock()
 	c.background.Wait()
 	return c.breaker.close()
+}
+
+// goBackground calls f in a goroutine that Close waits for. After Close, it doesn't call f.
+func (c *Client) goBackground(f func()) {
+	c.backgroundMu.Lock()
+	defer c.backgroundMu.Unlock()
+	if c.stopped.Err() == nil {
+		c.background.Go(f)
+	}
 }
 
 // Stats counts calls since Open.

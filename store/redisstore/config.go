@@ -33,9 +33,9 @@ type Config struct {
 	URL Secret
 
 	// Username and the password are used instead of those in the URL. With Sentinel, they are those
-	// of Redis itself. PasswordFile is the name of a file with the password. It is read for each new
-	// connection, so the password may change. Only one of Password, PasswordFile and the URL may
-	// have a password.
+	// of Redis itself. PasswordFile is the name of a file with the password. It is read for each
+	// new connection, so the password may change. Only one of Password, PasswordFile and the URL
+	// may have a password.
 	Username     string
 	Password     Secret
 	PasswordFile string
@@ -46,8 +46,8 @@ type Config struct {
 
 	// SealSecrets are the secrets that results of calls are encrypted with. The first encrypts, and
 	// each of them decrypts. To change the secret, first add the new one at the end of the list in
-	// all processes, then move it to the front, then remove the old one. There must be at least one,
-	// and each must have at least MinSealSecretBytes.
+	// all processes, then move it to the front, then remove the old one. There must be at least
+	// one, and each must have at least MinSealSecretBytes.
 	SealSecrets []Secret
 
 	// Prefix is part of the names of all keys. Servers with the same realm and client share one
@@ -103,8 +103,8 @@ func (c Config) validate() error {
 			"document", c.MaxDocumentBytes, store.MaxDocumentBytes+store.DocumentOverhead))
 	}
 	if c.MaxEvents < 1 || c.PoolSize < 1 || c.Timeout < time.Millisecond {
-		errs = append(errs, fmt.Errorf("MaxEvents is %d, PoolSize %d, Timeout %v: expected at least "+
-			"1, 1 and 1ms", c.MaxEvents, c.PoolSize, c.Timeout))
+		errs = append(errs, fmt.Errorf("MaxEvents is %d, PoolSize %d, Timeout %v: expected at "+
+			"least 1, 1 and 1ms", c.MaxEvents, c.PoolSize, c.Timeout))
 	}
 	if c.Password.reveal() != "" && c.PasswordFile != "" {
 		errs = append(errs, errors.New("there are two passwords: one as such and one in a file"))

@@ -25,8 +25,8 @@
 //
 // # What someone who can read Redis learns
 //
-// Results of calls are encrypted and authenticated (AES-256-GCM), together with their key, so that a
-// result can't be read, changed or moved to another key. Keys are what callers make them, which is
-// digests. Documents and events are stored as they are. Someone who can write to Redis can end
+// Results of calls are encrypted and authenticated (AES-256-GCM), together with their key, so that
+// a result can't be read, changed or moved to another key. Keys are what callers make them, which
+// is digests. Documents and events are stored as they are. Someone who can write to Redis can end
 // sessions with a made-up event, and empty or fill buckets, but gets no session.
 package redisstore

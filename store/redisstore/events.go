@@ -9,17 +9,19 @@ import (
 
 // events implements store.Events with these keys: e:positions and e:expiries, sorted sets of the
 // events whose scores are their position and when they expire; e:latest, a hash with the latest
-// position and with droppedUntil.
+// position, the position of the latest event that was dropped, and when the last of the dropped
+// events would have expired.
 //
-// Positions are microseconds since 1970, or one more than the latest position if that is greater. So
-// if Redis loses its latest data, new events don't get the positions of lost ones.
+// The position of an event is when it was added, or one more than the latest position if that is
+// greater. So if Redis loses its latest data, new events don't get the positions of lost ones.
 type events struct{ *Client }
 
 var appendScript = newScript(`
 local positions, expiries, latest = KEYS[1], KEYS[2], KEYS[3]
 local maxEvents = tonumber(ARGV[1])
-local last = redis.call('HMGET', latest, 'position', 'droppedUntil')
-local position, droppedUntil = tonumber(last[1] or 0), tonumber(last[2] or 0)
+local last = redis.call('HMGET', latest, 'position', 'dropped', 'droppedExpires')
+local position, dropped = tonumber(last[1] or 0), tonumber(last[2] or 0)
+local droppedExpires = tonumber(last[3] or 0)
 local count = redis.call('ZCARD', positions)
 local function remove(events)
   redis.call('ZREM', positions, unpack(events))
@@ -40,9 +42,10 @@ for i = 2, #ARGV, 2 do
     if lastExpiry > 0 then remove({event}) end
     if count >= maxEvents then removeExpired() end
     if count >= maxEvents then
-      local oldest = redis.call('ZRANGE', positions, 0, 0)[1]
-      droppedUntil = math.max(droppedUntil, tonumber(redis.call('ZSCORE', expiries, oldest) or 0))
-      remove({oldest})
+      local oldest = redis.call('ZRANGE', positions, 0, 0, 'WITHSCORES')
+      local expires = tonumber(redis.call('ZSCORE', expiries, oldest[1]) or 0)
+      dropped, droppedExpires = tonumber(oldest[2]), math.max(droppedExpires, expires)
+      remove({oldest[1]})
     end
     position = math.max(position + 1, now)
     redis.call('ZADD', positions, text(position), event)
@@ -50,21 +53,27 @@ for i = 2, #ARGV, 2 do
     count = count + 1
   end
 end
-redis.call('HSET', latest, 'position', text(position), 'droppedUntil', text(droppedUntil))
+redis.call('HSET', latest, 'position', text(position), 'dropped', text(dropped),
+  'droppedExpires', text(droppedExpires))
 return 0
 `)
 
 var readScript = newScript(`
 local positions, expiries, latest, epoch = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local cursorEpoch, after, newEpoch, maxBatch = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local cursorEpoch, after, newEpoch = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local maxBatch = tonumber(ARGV[4])
 if redis.call('EXISTS', epoch) == 0 then redis.call('HSET', epoch, 'id', newEpoch) end
 local found = redis.call('HMGET', epoch, 'id', 'count')
-local last = redis.call('HMGET', latest, 'position', 'droppedUntil')
+local last = redis.call('HMGET', latest, 'position', 'dropped', 'droppedExpires')
 local lost = 0
 if cursorEpoch ~= '' and (cursorEpoch ~= found[1] or after > tonumber(last[1] or 0)) then
   lost = 1
 end
 if cursorEpoch ~= found[1] or lost == 1 then after = 0 end
+local missedAgo = -1
+if tonumber(last[2] or 0) > after and tonumber(last[3]) > now then
+  missedAgo = now - tonumber(last[2])
+end
 local events, more = {}, 0
 local list = redis.call('ZRANGEBYSCORE', positions, '(' .. text(after), '+inf', 'WITHSCORES',
   'LIMIT', 0, maxBatch + 1)
@@ -75,8 +84,7 @@ for i = 1, #list, 2 do
   end
   after = tonumber(list[i + 1])
 end
-return {found[1], tonumber(found[2] or 0), lost, after, more,
-  math.max(tonumber(last[2] or 0) - now, 0), events}
+return {found[1], tonumber(found[2] or 0), lost, after, more, missedAgo, events}
 `)
 
 // eventKeys returns the Redis keys of the events.
@@ -122,8 +130,8 @@ func (e events) Read(ctx context.Context, after store.Cursor) (store.Batch, erro
 	for _, element := range data {
 		batch.Events = append(batch.Events, asText(element))
 	}
-	if left := asNumber(reply[5]); left > 0 {
-		batch.DroppedUntil = time.Now().Add(time.Duration(left) * time.Microsecond)
+	if missedAgo := asNumber(reply[5]); missedAgo >= 0 {
+		batch.MissedUntil = time.Now().Add(-time.Duration(missedAgo) * time.Microsecond)
 	}
 	return batch, nil
 }

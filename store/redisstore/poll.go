@@ -5,17 +5,34 @@ import (
 	"time"
 )
 
-// Bounds of the time between two calls of poll's function.
+// Bounds of the time between two calls of poll's function. The maximum is for functions that don't
+// expect to be done soon.
 const (
 	minPollInterval = 50 * time.Millisecond
 	maxPollInterval = 200 * time.Millisecond
 )
 
-// poll calls isDone from time to time, until it returns true or an error or until ctx is done.
-func poll(ctx context.Context, isDone func() (bool, error)) error {
-	for interval := minPollInterval; ; interval = min(interval*3/2, maxPollInterval) {
-		if done, err := isDone(); done || err != nil {
+// A pollResult is the result of poll's function.
+type pollResult int
+
+const (
+	pollDone pollResult = iota
+	pollSoon            // call again after minPollInterval
+	pollLater
+)
+
+// poll calls f from time to time, until it returns pollDone or an error or until ctx is done.
+func poll(ctx context.Context, f func() (pollResult, error)) error {
+	interval := minPollInterval
+	for {
+		result, err := f()
+		switch {
+		case err != nil || result == pollDone:
 			return err
+		case result == pollSoon:
+			interval = minPollInterval
+		default:
+			interval = min(interval*3/2, maxPollInterval)
 		}
 		timer := time.NewTimer(interval)
 		select {

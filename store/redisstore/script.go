@@ -55,8 +55,14 @@ func (c *Client) run(ctx context.Context, s script, keys []string, args ...any) 
 	if redis.HasErrorPrefix(err, "NOSCRIPT") { // the script didn't run
 		reply, err = evaluate(callCtx, client, "eval", s.source, keys, args)
 	}
-	if err != nil && ctx.Err() != nil {
-		return nil, ctx.Err() // says nothing about Redis
+	if err != nil { // because of ctx, the error says nothing about Redis
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		// The connection has the deadline of ctx, and may notice it before ctx does.
+		if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+			return nil, context.DeadlineExceeded
+		}
 	}
 	return reply, c.breaker.report(client, err, time.Now())
 }
@@ -77,7 +83,9 @@ func (c *Client) runList(
 }
 
 // runNumber is run for a script that returns a number.
-func (c *Client) runNumber(ctx context.Context, s script, keys []string, args ...any) (int64, error) {
+func (c *Client) runNumber(
+	ctx context.Context, s script, keys []string, args ...any,
+) (int64, error) {
 	reply, err := c.run(ctx, s, keys, args...)
 	if err != nil {
 		return 0, err

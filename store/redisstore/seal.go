@@ -19,8 +19,8 @@ const (
 	keyIDBytes  = 4
 )
 
-var errSealed = errors.New("a result in the shared store can't be decrypted: either the processes " +
-	"have different secrets, or somebody has changed it")
+var errSealed = errors.New("a result in the shared store can't be decrypted: either the " +
+	"processes have different secrets, or somebody has changed it")
 
 // A sealer encrypts and decrypts results.
 type sealer struct{ keys []sealKey } // the first one encrypts

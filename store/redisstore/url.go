@@ -152,7 +152,6 @@ func (c Config) sentinelOpener(u *url.URL) (func() redis.UniversalClient, error)
 		MaxRetries: -1, DialerRetries: 1, DialTimeout: c.Timeout, ReadTimeout: c.Timeout,
 		WriteTimeout: c.Timeout, PoolTimeout: c.Timeout, ContextTimeoutEnabled: true,
 		PoolSize: c.PoolSize, PipelinePoolSize: -1,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
 	return func() redis.UniversalClient {
 		o := *options // a client changes its options
