@@ -51,8 +51,9 @@ type ClientConfig struct {
 	// each limit.
 	MaxLogins, MaxRefreshes, MaxLogouts int
 
-	// SessionEnded, if set, is called when Logout has ended a session. It must be safe for
-	// concurrent use.
+	// SessionEnded, if set, is called when Logout has ended a session, and when the response to a
+	// sign-in or a refresh says that the user's tokens from before a recent time were revoked
+	// (not-before of the realm, the client or the user). It must be safe for concurrent use.
 	SessionEnded func(SessionEnd)
 
 	// RefusalPause is how long an account's next sign-in waits after a refused one;
@@ -117,6 +118,7 @@ type Client struct {
 	loginTiming *loginTiming
 	logoutSlots *semaphore
 	refresher   *refresher
+	notBefore   *notBeforeReports
 }
 
 var errNoClient = &identity.Error{Reason: identity.ErrProviderMisconfigured,
@@ -153,7 +155,7 @@ func NewClient(config ClientConfig) (*Client, error) {
 		loginSlots: newSemaphore(config.MaxLogins), accounts: newAccountIndex(),
 		loginQueue:  newLoginQueue(),
 		loginTiming: new(loginTiming), calls: new(sync.WaitGroup),
-		logoutSlots: newSemaphore(config.MaxLogouts),
+		logoutSlots: newSemaphore(config.MaxLogouts), notBefore: new(notBeforeReports),
 	}
 	c.refresher = newRefresher(c.exchangeToken, config.RefreshGrace)
 	c.refresher.semaphore, c.refresher.anyNetwork = newSemaphore(config.MaxRefreshes),
@@ -449,7 +451,11 @@ func (c *Client) requestTokens(ctx context.Context, form url.Values,
 	if err != nil {
 		return nil, err
 	}
-	return parseTokenResponse(resp, rules)
+	token, notBefore, err := parseTokenResponse(resp, rules)
+	if err == nil {
+		c.reportNotBefore(token, notBefore)
+	}
+	return token, err
 }
 
 // call posts a form with the client's credentials in it. Keycloak prefers form values to HTTP

@@ -53,7 +53,7 @@ func FuzzTokenResponse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		for _, rules := range [][]refusalRule{loginRefusalRules, refreshRefusalRules} {
 			checkOneReason(t, refusalError(response{status: status, body: body}, rules))
-			token, err := parseTokenResponse(response{status: status, body: body}, rules)
+			token, _, err := parseTokenResponse(response{status: status, body: body}, rules)
 			switch {
 			case err != nil:
 				checkOneReason(t, err)
