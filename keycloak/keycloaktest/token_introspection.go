@@ -86,11 +86,17 @@ func (r *Realm) introspectToken(caller *client, token string, isRefresh bool,
 			out[name] = value
 		}
 	}
-	g.applyMappers(out, realmfile.TargetIntrospection)
-	if isRefresh {
-		(&mapperRun{claims: out}).addAudience(r.Issuer())
+	// The mappers only add to a token's audience. The caller has to be in the token's own audience,
+	// or in that of the mappers if the token is lightweight and has none.
+	for _, audience := range audiences(payload["aud"]) {
+		(&mapperRun{claims: out}).addAudience(audience)
 	}
-	if !hasAudience(out["aud"], caller.ClientID) && !isRefresh {
+	g.applyMappers(out, realmfile.TargetIntrospection)
+	requiredAudience := payload["aud"]
+	if g.isLightweight() {
+		requiredAudience = out["aud"]
+	}
+	if !isRefresh && !slices.Contains(audiences(requiredAudience), caller.ClientID) {
 		return inactiveResponse, nil
 	}
 	if g.session != nil && g.session.notes[impersonatorUsername] != "" {
@@ -116,14 +122,19 @@ func (g *grant) isUsedUp(payload claims) bool {
 	return timeClaim(payload, "iat") < family.lastTokenFirstUsed
 }
 
-func hasAudience(aud any, audience string) bool {
+// audiences returns the names in the claim aud.
+func audiences(aud any) (names []string) {
 	switch aud := aud.(type) {
 	case string:
-		return aud == audience
+		return []string{aud}
 	case []string:
-		return slices.Contains(aud, audience)
+		return aud
 	case []any:
-		return slices.Contains(aud, any(audience))
+		for _, name := range aud {
+			if name, ok := name.(string); ok {
+				names = append(names, name)
+			}
+		}
 	}
-	return false
+	return names
 }

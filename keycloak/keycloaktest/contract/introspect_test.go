@@ -36,6 +36,54 @@ func TestIntrospect(t *testing.T) {
 		addIntrospectTokens(suite, r, creds)
 		addIntrospectInactive(suite, r, creds)
 		addRejectedIntrospections(suite, r, creds)
+		addIntrospectAudience(suite)
+	})
+}
+
+// addIntrospectAudience adds scenarios in which the audience of a token changes after its issue.
+func addIntrospectAudience(suite *testSuite) {
+	mapper := merge(audienceMapper("hidden"), object{})
+	mapper["config"] = merge(mapper["config"].(object),
+		object{"introspection.token.claim": "false"})
+	representation := realmJSON(object{
+		"roles": object{"client": object{"server": []object{{"name": "clerk"}}}},
+	}, clientJSON("server", object{"protocolMappers": []object{audienceMapper("server")}}),
+		clientJSON("hidden", object{"protocolMappers": []object{mapper}}),
+		clientJSON("other", object{"protocolMappers": []object{audienceMapper("other")}}))
+	r := suite.addRealm(representation)
+	clerk := roleRef{client: "server", name: "clerk"}
+	suite.add("audience: a mapper that isn't for introspection", func(s *scenario) {
+		tokens := s.login(s.addUser(r, nil), clientParams("hidden")...)
+		s.recordFields(s.introspect(r, "hidden", tokens.field("access_token")), "active", "aud")
+	})
+	suite.add("audience: a role given after the token", func(s *scenario) {
+		u := s.addUser(r, nil)
+		tokens := s.login(u, clientParams("other")...)
+		s.must(s.kc.grantRole(u.userRef, clerk))
+		s.recordActiveState("by the role's client",
+			s.introspect(r, "server", tokens.field("access_token")))
+		s.recordFields(s.introspect(r, "other", tokens.field("access_token")), "active", "aud")
+	})
+	suite.add("audience: a role removed after the token", func(s *scenario) {
+		u := s.addUser(r, nil)
+		s.must(s.kc.grantRole(u.userRef, clerk))
+		tokens := s.login(u, clientParams("other")...)
+		s.must(s.kc.revokeRole(u.userRef, clerk))
+		s.recordFields(s.introspect(r, "server", tokens.field("access_token")), "active", "aud")
+	})
+	suite.add("audience: a mapper removed after the token", func(s *scenario) {
+		r := s.importRealm(representation)
+		tokens := s.login(s.addUser(r, nil), clientParams("other")...)
+		r.patchClient(s, "other", object{"protocolMappers": []object{}})
+		s.recordFields(s.introspect(r, "other", tokens.field("access_token")), "active", "aud")
+	})
+	suite.add("audience: an ID token", func(s *scenario) {
+		u := s.addUser(r, nil)
+		s.must(s.kc.grantRole(u.userRef, clerk))
+		tokens := s.login(u, clientParams("hidden")...)
+		s.recordFields(s.introspect(r, "hidden", tokens.field("id_token")), "active", "aud")
+		s.recordActiveState("by the role's client",
+			s.introspect(r, "server", tokens.field("id_token")))
 	})
 }
 
@@ -185,6 +233,38 @@ func addIntrospectInactive(suite *testSuite, r *realm, creds []string) {
 	})
 	addInactive("user deleted", func(s *scenario, u *user, tokens response) {
 		s.must(s.kc.deleteUser(u.userRef))
+	})
+	addInactive("user enabled again", func(s *scenario, u *user, tokens response) {
+		s.must(s.kc.patchUser(u.userRef, object{"enabled": false}))
+		s.must(s.kc.patchUser(u.userRef, object{"enabled": true}))
+	})
+	addInactive("password reset", func(s *scenario, u *user, tokens response) {
+		s.must(s.kc.resetPassword(u.userRef, "another"))
+	})
+	addInactive("required action added", func(s *scenario, u *user, tokens response) {
+		s.must(s.kc.patchUser(u.userRef,
+			object{"requiredActions": []string{"UPDATE_PASSWORD"}}))
+	})
+	for _, checkbox := range []string{"on", "off"} {
+		addInactive("password changed, sign out from other devices "+checkbox,
+			func(s *scenario, u *user, tokens response) {
+				b := s.newBrowser()
+				b.login(u, "client_id", "server")
+				page := b.open(r.authURL("client_id", "server", "kc_action", "UPDATE_PASSWORD"))
+				s.recordPageOrRedirect(b.submit(page, "password-new", "another",
+					"password-confirm", "another", "logout-sessions", checkbox))
+			})
+	}
+	suite.add("a session isn't used by introspection", func(s *scenario) {
+		r := s.importRealm(realmJSON(object{"ssoSessionIdleTimeout": 10},
+			clientJSON("server", object{"protocolMappers": []object{audienceMapper("server")}})))
+		done := s.setDeadline(seconds(9))
+		tokens := s.login(s.addUser(r, nil), creds...)
+		s.wait(seconds(6))
+		s.recordActiveState("after 6 s", s.introspect(r, "server", tokens.field("access_token")))
+		done()
+		s.wait(seconds(6))
+		s.recordActiveState("after 12 s", s.introspect(r, "server", tokens.field("access_token")))
 	})
 }
 
