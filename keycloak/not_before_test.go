@@ -96,7 +96,9 @@ func TestClient_notBefore_ignored(t *testing.T) {
 	client.reportNotBefore(&identity.OpenIDToken{AccessToken: identity.NewSecret("x.y.z")},
 		time.Now().Unix())
 	client = newClient(t, nil, func(c *ClientConfig) {
-		c.SessionEnded = func(end SessionEnd) { t.Errorf("SessionEnded got %+v, want no call", end) }
+		c.SessionEnded = func(end SessionEnd) {
+			t.Errorf("SessionEnded got %+v, want no call", end)
+		}
 	})
 	client.reportNotBefore(&identity.OpenIDToken{AccessToken: identity.NewSecret("x")},
 		time.Now().Unix())

@@ -51,6 +51,9 @@ func (req *request) refreshGrant(caller *client) (*unsignedResponse, *oauthError
 	if !s.user.Enabled {
 		return nil, invalidGrant("User disabled")
 	}
+	if s.isTokenOlder(payload) {
+		return nil, invalidGrant("Refresh token issued before the user session started")
+	}
 	cs := s.clients[caller.ClientID]
 	if cs == nil {
 		return nil, invalidGrant("Session doesn't have required client")

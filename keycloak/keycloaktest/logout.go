@@ -53,6 +53,8 @@ func (r *Realm) clientLogout(req *request, token string) ([]logoutNotice, respon
 	if s == nil {
 		return nil, noContent
 	}
+	// This also ends the sign-ins in the browser's other tabs.
+	delete(r.rootAuthSessions, s.id)
 	return r.endSession(s, req.now), noContent
 }
 

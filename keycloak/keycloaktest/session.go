@@ -131,6 +131,12 @@ func (r *Realm) sessionForToken(id, clientID string, now time.Time) *session {
 	return offline
 }
 
+// isTokenOlder reports whether a token is from an ended session with the same ID. A browser that
+// signs in on a login page from before the end gets a session with the ID of the ended one.
+func (s *session) isTokenOlder(payload claims) bool {
+	return timeClaim(payload, "iat")+1 < s.startedAt.Unix() // a tolerance of a second
+}
+
 func (r *Realm) deleteSession(s *session) {
 	if s.offline {
 		delete(r.offlineSessions, s.id)

@@ -51,6 +51,9 @@ func (r *Realm) grantForToken(payload claims, now time.Time) (g *grant, reason s
 			}
 			return nil, "user_session_not_found"
 		}
+		if s.isTokenOlder(payload) {
+			return nil, "invalid_token"
+		}
 		g.session, g.user, g.clientSession = s, s.user, s.clients[c.ClientID]
 		if g.clientSession == nil {
 			return nil, "user_session_not_found"
