@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// retryInterval is how long calls fail at once after a failed call. Then one call tries again.
+	// retryInterval is the default of breaker.interval.
 	retryInterval = time.Second
 	// refusalMemory is how long check reports that Redis has refused a script.
 	refusalMemory = 5 * time.Second
@@ -22,11 +22,12 @@ const (
 )
 
 // A breaker is a circuit breaker. It has the client of go-redis. After a failed call it is open:
-// calls fail at once, except for one per retryInterval. That call gets a new client, because the
+// calls fail at once, except for one per interval. That call gets a new client, because the
 // connections of the old one may be dead without having been closed.
 type breaker struct {
-	open func() redis.UniversalClient
-	log  *slog.Logger
+	open     func() redis.UniversalClient
+	interval time.Duration
+	log      *slog.Logger
 
 	mu         sync.Mutex            // guards the fields below
 	redis      redis.UniversalClient // nil if the breaker is closed for good
@@ -49,7 +50,7 @@ func (b *breaker) admit(now time.Time) (redis.UniversalClient, error) {
 		return nil, store.ErrUnavailable
 	}
 	if b.isOpen {
-		b.retryAt = now.Add(retryInterval)
+		b.retryAt = now.Add(b.interval)
 		old := b.redis
 		b.background.Go(func() { old.Close() })
 		b.redis = b.open()
@@ -80,7 +81,7 @@ func (b *breaker) report(client redis.UniversalClient, err error, now time.Time)
 		if !b.isOpen {
 			b.isOpen, b.openedAt, b.isLogged = true, now, false
 		}
-		b.retryAt = now.Add(retryInterval)
+		b.retryAt = now.Add(b.interval)
 		b.isLogged = b.logFailure("the shared store is unavailable", err, now) || b.isLogged
 	}
 	b.stats.Failed++

@@ -37,7 +37,7 @@ func Open(config Config) (*Client, error) {
 		return nil, fmt.Errorf("redisstore: %w", err)
 	}
 	c := &Client{config: config, prefix: "{" + config.Prefix + "}:", sealer: sealer}
-	c.breaker = breaker{open: open, log: config.Log, redis: open()}
+	c.breaker = breaker{open: open, interval: retryInterval, log: config.Log, redis: open()}
 	c.stopped, c.stop = context.WithCancel(context.Background())
 	return c, nil
 }

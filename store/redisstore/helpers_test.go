@@ -1,12 +1,16 @@
 package redisstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"log/slog"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,7 +69,7 @@ func newShifter(t testing.TB, server *redistest.Server, client *Client) *shifter
 	return &shifter{TB: t, client: client, redis: connection}
 }
 
-// advance moves the times of buckets and events into the past by d.
+// advance moves the times of buckets, turns and events into the past by d.
 func (s *shifter) advance(d time.Duration) {
 	s.Helper()
 	ctx := context.Background()
@@ -91,6 +95,14 @@ func (s *shifter) advance(d time.Duration) {
 				continue
 			}
 			check(s.redis.Set(ctx, key, value-d.Microseconds(), left).Err())
+		case strings.HasPrefix(part, "t:"):
+			for place, value := range s.redis.HGetAll(ctx, key).Val() {
+				words := strings.Split(value, " ") // the number, when it expires, the group
+				expires, err := strconv.ParseInt(words[1], 10, 64)
+				check(err)
+				words[1] = strconv.FormatInt(expires-d.Microseconds(), 10)
+				check(s.redis.HSet(ctx, key, place, strings.Join(words, " ")).Err())
+			}
 		case part == "e:expiries":
 			scores, err := s.redis.ZRangeWithScores(ctx, key, 0, -1).Result()
 			check(err)
@@ -111,4 +123,56 @@ func (s *shifter) advance(d time.Duration) {
 func withSuffix(url, suffix string) string {
 	scheme, rest, _ := strings.Cut(url, ":")
 	return scheme + suffix + ":" + rest
+}
+
+// copyHex decodes a hexadecimal text into dst.
+func copyHex(t testing.TB, dst []byte, text string) {
+	t.Helper()
+	if n, err := hex.Decode(dst, []byte(text)); err != nil || n != len(dst) {
+		t.Fatalf("%q isn't the hexadecimal form of %d bytes", text, len(dst))
+	}
+}
+
+// eventually calls f until it returns nil.
+func eventually(t testing.TB, what string, f func() error) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		if err = f(); err == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%s: %v after a minute", what, err)
+}
+
+// withPassword returns a URL with another password.
+func withPassword(text, password string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	u.User = nil
+	if password != "" {
+		u.User = url.UserPassword("", password)
+	}
+	return u.String()
+}
+
+// A lockedBuffer is a bytes.Buffer that is safe for concurrent use.
+type lockedBuffer struct {
+	mu     sync.Mutex // guards buffer
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(data []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(data)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
 }
