@@ -63,7 +63,7 @@ var allowedImports = map[string][]string{
 	"plugin":             {"authz", "schema"},
 	"cmd/cloakql-gqlgen": {"plugin"},
 	"keycloak": {"identity", "internal/jose",
-		"internal/strictjson"},
+		"internal/strictjson", "store"},
 	"e2e/bench":       {"internal/program", "keycloak/keycloaktest", "settings"},
 	"keycloak/drill":  {"identity", "keycloak", "keycloak/keycloaktest"},
 	"graph/generated": {"identity"},

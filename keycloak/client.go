@@ -14,6 +14,7 @@ import (
 
 	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/internal/jose"
+	"github.com/cloakql/cloakql/store"
 )
 
 // A ClientConfig describes a confidential client of a realm. Realm, ClientID and ClientSecret are
@@ -56,10 +57,26 @@ type ClientConfig struct {
 	// (not-before of the realm, the client or the user). It must be safe for concurrent use.
 	SessionEnded func(SessionEnd)
 
+	// CheckRevoked, if set, is called with the session of a response before Refresh returns it. If
+	// it returns an error that wraps identity.ErrTokenRevoked, Refresh returns ErrSessionEnded
+	// instead. It must be fast, and safe for concurrent use.
+	CheckRevoked func(TokenSession) error
+
+	// Calls and Turns, if set, are stores that several processes share, each with a Client of this
+	// realm and client ID. Then a refresh token is exchanged once per network in all of them, and
+	// the sign-ins of an account run one after another. If they are nil, that holds for this Client
+	// only. docs/decisions/0024-refresh-across-processes.md describes failures.
+	//
+	// While Calls is unavailable, Refresh fails with ErrStoreUnavailable for 15 s, and then
+	// exchanges tokens as if Calls were nil. While Turns is unavailable, Login works as if it were
+	// nil. Log gets a line for each, at most one a minute.
+	Calls store.Calls
+	Turns store.Turns
+
 	// RefusalPause is how long an account's next sign-in waits after a refused one;
 	// DefaultRefusalPause if zero. If it is negative, there is no pause. It should be longer than
 	// the realm's quick login check (quickLoginCheckMilliSeconds, 1 s by default): two failures of
-	// an account within that time lock the account for a minute.
+	// an account within that time lock the account for a minute. It is at most store.MaxPause.
 	RefusalPause time.Duration
 
 	// ForwardAddress sends the address of the user who signs in (identity.Address) to Keycloak in
@@ -119,6 +136,7 @@ type Client struct {
 	logoutSlots *semaphore
 	refresher   *refresher
 	notBefore   *notBeforeReports
+	stats       *clientStats
 }
 
 var errNoClient = &identity.Error{Reason: identity.ErrProviderMisconfigured,
@@ -150,17 +168,20 @@ func NewClient(config ClientConfig) (*Client, error) {
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}
+	stats := new(clientStats)
 	c := &Client{
-		config: config, httpClient: newHTTPClient(config.Transport),
+		stats: stats, config: config, httpClient: newHTTPClient(config.Transport),
 		loginSlots: newSemaphore(config.MaxLogins), accounts: newAccountIndex(),
-		loginQueue:  newLoginQueue(),
+		loginQueue:  newLoginQueue(config, stats),
 		loginTiming: new(loginTiming), calls: new(sync.WaitGroup),
 		logoutSlots: newSemaphore(config.MaxLogouts), notBefore: new(notBeforeReports),
 	}
 	c.refresher = newRefresher(c.exchangeToken, config.RefreshGrace)
 	c.refresher.semaphore, c.refresher.anyNetwork = newSemaphore(config.MaxRefreshes),
 		config.RefreshGraceAnyNetwork
-	c.refresher.log = config.Log
+	c.refresher.log, c.refresher.stats = config.Log, stats
+	c.refresher.checkRevoked = config.CheckRevoked
+	c.refresher.shared = newSharedRefresher(config, stats)
 	return c, nil
 }
 
@@ -260,7 +281,9 @@ func isDecision(err error) bool {
 // Refresh exchanges a refresh token for new tokens, RFC 6749 section 6. Calls with the same token
 // from one network share one exchange, which continues when a caller's ctx ends. Within
 // RefreshGrace, a later call gets the same new tokens, until the new refresh token is presented.
-// Its errors are ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused and ErrRefreshInvalid.
+// Its errors are ErrRefreshExpired, ErrSessionEnded, ErrRefreshReused and ErrRefreshInvalid. With
+// ClientConfig.Calls, they are also ErrStoreUnavailable, and ErrRefreshInterrupted if another
+// process ended before it stored the result of its exchange. The caller may try again after both.
 func (c *Client) Refresh(ctx context.Context,
 	refreshToken identity.Secret) (*identity.OpenIDToken, error) {
 	if c.httpClient == nil {
@@ -325,7 +348,7 @@ func (c *Client) logout(ctx context.Context, refreshToken identity.Secret) error
 		func(ctx context.Context) (_ struct{}, err error) {
 			defer slot.release()
 			defer c.recoverPanic(ctx, &err)
-			c.refresher.markUsed(refreshToken)
+			c.refresher.markUsed(ctx, refreshToken)
 			form := url.Values{"refresh_token": {refreshToken.Reveal()}}
 			resp, err := c.call(ctx, c.config.Realm.logoutURL(), form)
 			if err != nil {

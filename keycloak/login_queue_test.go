@@ -22,9 +22,7 @@ import (
 // checkQueuesEmpty checks that no account has a running or queued sign-in.
 func checkQueuesEmpty(t *testing.T, c *Client) {
 	t.Helper()
-	c.loginQueue.mu.Lock()
-	defer c.loginQueue.mu.Unlock()
-	if n := len(c.loginQueue.queues); n != 0 {
+	if n := c.loginQueue.own.Len(); n != 0 {
 		t.Errorf("%d accounts have a queue, want none", n)
 	}
 }

@@ -3,12 +3,10 @@ package keycloak
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -41,7 +39,10 @@ type refresher struct {
 	gracePeriod   time.Duration
 	anyNetwork    bool // ignore the caller's network
 	semaphore     *semaphore
+	shared        *sharedRefresher         // nil if this process shares nothing
+	checkRevoked  func(TokenSession) error // nil if no session is known to be revoked
 	log           *slog.Logger
+	stats         *clientStats
 
 	mu             sync.Mutex              // guards the fields below
 	exchanges      map[digest][]*exchange  // in flight or cached, by presented token
@@ -73,8 +74,9 @@ type exchange struct {
 	release     func()       // releases the slot and the session; the caller holds refresher.mu
 	done        chan struct{}
 
-	sessionEnded bool // the session ended while in flight; guarded by refresher.mu
-	isSuperseded bool // the new refresh token was presented; guarded by refresher.mu
+	sessionEnded  bool // the session ended while in flight; guarded by refresher.mu
+	isSuperseded  bool // the new refresh token was presented; guarded by refresher.mu
+	refusalLogged bool // the log says why an earlier response isn't repeated
 
 	// The result, written before done is closed.
 	token         *identity.OpenIDToken
@@ -88,7 +90,7 @@ func newRefresher(
 	gracePeriod time.Duration) *refresher {
 	return &refresher{
 		exchangeToken: exchangeToken, gracePeriod: gracePeriod,
-		semaphore: newSemaphore(DefaultMaxCalls), log: slog.Default(),
+		semaphore: newSemaphore(DefaultMaxCalls), log: slog.Default(), stats: new(clientStats),
 		exchanges: map[digest][]*exchange{}, successors: map[digest]*exchange{},
 		activeSessions: map[networkSession]bool{},
 	}
@@ -107,6 +109,14 @@ func (r *refresher) refresh(ctx context.Context,
 	r.mu.Lock()
 	r.supersede(key)
 	e, earlierExchange, reason := r.find(key, network)
+	if e != nil && e.isDone() {
+		r.mu.Unlock()
+		if err := r.checkRepeatable(ctx, e, refreshToken); err != nil {
+			return nil, err
+		}
+		r.mu.Lock()
+		e, earlierExchange, reason = r.find(key, network)
+	}
 	isShared := e != nil
 	if !isShared {
 		session := sessionID(refreshToken)
@@ -116,7 +126,7 @@ func (r *refresher) refresh(ctx context.Context,
 			return nil, err
 		}
 		e = &exchange{tokenDigest: key, network: network, session: session, release: release,
-			done: make(chan struct{})}
+			done: make(chan struct{}), refusalLogged: earlierExchange != nil}
 		r.exchanges[key] = append(r.exchanges[key], e)
 		r.inFlight++
 		// Ends with the exchange, which has a timeout.
@@ -126,15 +136,11 @@ func (r *refresher) refresh(ctx context.Context,
 
 	switch {
 	case isShared:
-		r.log.LogAttrs(ctx, slog.LevelInfo,
-			"a refresh token was presented again from its network: the response is repeated",
-			sessionAttr(e.session), slog.String("network", formatNetwork(network)))
+		r.stats.repeats.Add(1)
+		logRepeat(ctx, r.log, e.session, network)
 	case earlierExchange != nil:
-		r.log.LogAttrs(ctx, slog.LevelWarn,
-			"a refresh token was presented again and the response isn't repeated: Keycloak "+
-				"is called, and may end the session",
-			slog.String("reason", reason), sessionAttr(earlierExchange.session),
-			slog.String("network", formatNetwork(network)),
+		r.stats.refusedRepeats.Add(1)
+		logRefusedRepeat(ctx, r.log, reason, earlierExchange.session, network,
 			slog.String("firstNetwork", formatNetwork(earlierExchange.network)))
 	}
 	select {
@@ -160,14 +166,57 @@ func (r *refresher) find(key digest, network netip.Prefix) (
 	}
 	for _, e := range r.exchanges[key] {
 		if e.isSuperseded {
-			return nil, e, "the new refresh token was used"
+			return nil, e, reasonSuperseded
 		}
 	}
 	if entries := r.exchanges[key]; len(entries) > 0 {
-		return nil, entries[0],
-			"it comes from another network (ClientConfig.RefreshGraceAnyNetwork)"
+		return nil, entries[0], reasonOtherNetwork
 	}
 	return nil, nil, ""
+}
+
+// isDone reports whether the exchange is no longer in flight.
+func (e *exchange) isDone() bool {
+	select {
+	case <-e.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// checkRepeatable checks a cached response before it is repeated. If the response's session is
+// revoked, it drops the response and returns ErrSessionEnded. If the new refresh token was
+// presented to another process, it marks the exchange as superseded.
+func (r *refresher) checkRepeatable(ctx context.Context, e *exchange,
+	refreshToken identity.Secret) error {
+	if r.isRevoked(e.token) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.evict(e)
+		return identity.ErrSessionEnded
+	}
+	if r.shared == nil {
+		return nil
+	}
+	isSuperseded, err := r.shared.isSuperseded(ctx, e, refreshToken)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.isSuperseded = e.isSuperseded || isSuperseded
+	return nil
+}
+
+// isRevoked reports whether a response's session was revoked. If checkRevoked doesn't know, the
+// response may be repeated: its access token will be checked when it is used.
+func (r *refresher) isRevoked(token *identity.OpenIDToken) bool {
+	if r.checkRevoked == nil {
+		return false
+	}
+	session, ok := responseSession(token)
+	return ok && errors.Is(r.checkRevoked(session), identity.ErrTokenRevoked)
 }
 
 // supersede marks the exchange whose response contains this refresh token, so that find no longer
@@ -180,10 +229,13 @@ func (r *refresher) supersede(key digest) {
 }
 
 // markUsed records that a refresh token was presented for something other than an exchange.
-func (r *refresher) markUsed(refreshToken identity.Secret) {
+func (r *refresher) markUsed(ctx context.Context, refreshToken identity.Secret) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.supersede(digestOf(refreshToken))
+	r.mu.Unlock()
+	if r.shared != nil {
+		r.shared.markUsed(ctx, refreshToken)
+	}
 }
 
 // acquire takes a slot for an exchange, and returns a function that releases it. Each session may
@@ -209,7 +261,24 @@ func (r *refresher) acquire(ctx context.Context, session string) (release func()
 }
 
 func (r *refresher) runExchange(ctx context.Context, e *exchange, refreshToken identity.Secret) {
-	token, err := r.exchangeToken(ctx, refreshToken)
+	exchangeToken := func(ctx context.Context) (*identity.OpenIDToken, error) {
+		r.stats.exchanges.Add(1)
+		token, err := r.exchangeToken(ctx, refreshToken)
+		return r.rejectEnded(e, token, err)
+	}
+	var result exchangeResult
+	if r.shared == nil {
+		result = newExchangeResult(exchangeToken(ctx))
+	} else {
+		result = r.shared.exchange(ctx, e, refreshToken, sharedExchange{exchangeToken, func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			e.release()
+			e.release = func() {}
+		}})
+	}
+	// The session may have ended while the result was stored, or another process may not know.
+	token, err := r.rejectEnded(e, result.token, result.err)
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -219,14 +288,15 @@ func (r *refresher) runExchange(ctx context.Context, e *exchange, refreshToken i
 		close(r.idleSignal)
 		r.idleSignal = nil
 	}
-	if e.sessionEnded && err == nil {
+	if e.sessionEnded && err == nil { // since rejectEnded
 		token, err = nil, identity.ErrSessionEnded
 	}
-	e.token, e.err, e.doneAt = token, err, time.Now()
+	e.token, e.err, e.doneAt = token, err, time.Now().Add(-result.age)
 	e.responseBytes = estimateSize(token)
 	close(e.done)
+	// The store has the responses of other processes, and forgets them in time.
 	if err != nil || r.gracePeriod <= 0 || r.cachedCount >= maxCachedResponses ||
-		r.cachedBytes+e.responseBytes > maxCachedBytes {
+		r.cachedBytes+e.responseBytes > maxCachedBytes || result.fromStore {
 		r.remove(e)
 		return
 	}
@@ -242,6 +312,22 @@ func (r *refresher) runExchange(ctx context.Context, e *exchange, refreshToken i
 		defer r.mu.Unlock()
 		r.evict(e)
 	})
+}
+
+// rejectEnded returns the result of an exchange, or ErrSessionEnded if the session of a response
+// has ended.
+func (r *refresher) rejectEnded(e *exchange, token *identity.OpenIDToken,
+	err error) (*identity.OpenIDToken, error) {
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	sessionEnded := e.sessionEnded
+	r.mu.Unlock()
+	if sessionEnded || r.isRevoked(token) {
+		return nil, identity.ErrSessionEnded
+	}
+	return token, nil
 }
 
 // evict drops a cached response. The caller holds mu.
@@ -285,10 +371,9 @@ func (r *refresher) endSession(refreshToken identity.Secret) {
 			if tokenDigest != key && (session == "" || e.session != session) {
 				continue
 			}
-			select {
-			case <-e.done:
+			if e.isDone() {
 				r.evict(e)
-			default:
+			} else {
 				e.sessionEnded = true
 			}
 		}
@@ -301,30 +386,6 @@ func (r *refresher) networkOf(ctx context.Context) netip.Prefix {
 		return netip.Prefix{}
 	}
 	return identity.NetworkOf(identity.Address(ctx))
-}
-
-func formatNetwork(network netip.Prefix) string {
-	if !network.IsValid() {
-		return "unknown"
-	}
-	return network.String()
-}
-
-// sessionAttr returns a session's ID for the log. The ID isn't secret, and lets an administrator
-// find the session. The token may be forged, so an ID that doesn't look like one of Keycloak's is
-// left out.
-func sessionAttr(session string) slog.Attr {
-	if len(session) > 64 ||
-		strings.ContainsFunc(session, func(r rune) bool {
-			return r != '-' && r != '_' && !isAlphanumeric(r)
-		}) {
-		session = ""
-	}
-	return slog.String("session", session)
-}
-
-func isAlphanumeric(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }
 
 // waitIdle waits until no exchange is in flight, or until ctx ends.
@@ -345,56 +406,4 @@ func (r *refresher) waitIdle(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// sessionID returns the session ID in a refresh token, or "" if there is none. It is unverified:
-// only Keycloak has the key that refresh tokens are signed with.
-func sessionID(refreshToken identity.Secret) string {
-	return readRefreshClaims(refreshToken).Session
-}
-
-// refreshClaims are claims of a refresh token whose signature wasn't verified.
-type refreshClaims struct {
-	Session  string `json:"sid"`
-	Type     string `json:"typ"` // Refresh or Offline
-	IssuedAt int64  `json:"iat"` // in Unix seconds
-}
-
-// readRefreshClaims returns the claims of a refresh token, or none if it isn't a JWT.
-func readRefreshClaims(refreshToken identity.Secret) (claims refreshClaims) {
-	parts := strings.Split(refreshToken.Reveal(), ".")
-	if len(parts) != 3 {
-		return refreshClaims{}
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil || json.Unmarshal(payload, &claims) != nil {
-		return refreshClaims{}
-	}
-	return claims
-}
-
-// withAge returns a copy of a token response, with its lifetimes reduced by the response's age.
-func withAge(token *identity.OpenIDToken, age time.Duration) *identity.OpenIDToken {
-	copied := *token
-	ageSeconds := int(age / time.Second)
-	copied.ExpiresIn = max(0, token.ExpiresIn-ageSeconds)
-	if token.RefreshExpiresIn != nil {
-		lifetime := max(0, *token.RefreshExpiresIn-ageSeconds)
-		copied.RefreshExpiresIn = &lifetime
-	}
-	return &copied
-}
-
-// estimateSize returns the approximate memory size of a token response.
-func estimateSize(token *identity.OpenIDToken) int {
-	if token == nil {
-		return 0
-	}
-	size := 512 + len(token.AccessToken.Reveal())
-	for _, secret := range []*identity.Secret{token.RefreshToken, token.IDToken} {
-		if secret != nil {
-			size += len(secret.Reveal())
-		}
-	}
-	return size
 }

@@ -538,7 +538,7 @@ func TestRefresher_repeatUntilSuccessorUsed(t *testing.T) {
 			checkRefreshFrom(t, r, "198.51.100.1", newToken, 2)
 		},
 		"logout with the new token": func(t *testing.T, r *refresher, newToken identity.Secret) {
-			r.markUsed(newToken)
+			r.markUsed(t.Context(), newToken)
 			r.exchangeToken(
 				t.Context(), newToken) // so that the next exchange is number 3 in this row too
 		},
@@ -575,7 +575,7 @@ func TestRefresher_successorUsedWhileWaiting(t *testing.T) {
 		for range 8 {
 			callers.Go(func() {
 				checkRefreshFrom(t, r, "192.0.2.1", refreshToken(), 1)
-				r.markUsed(identity.NewSecret("next 1"))
+				r.markUsed(t.Context(), identity.NewSecret("next 1"))
 			})
 		}
 		callers.Wait()

@@ -1,0 +1,140 @@
+package keycloak
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/store"
+)
+
+const (
+	// storeTimeout limits a call to the shared store. A store has a shorter limit of its own.
+	storeTimeout = time.Second
+	// storeLogInterval is the least time between two log lines about one kind of failure.
+	storeLogInterval = time.Minute
+)
+
+// ClientStats has what a Client counted since it was created.
+type ClientStats struct {
+	Exchanges uint64 // refresh tokens that this Client sent to Keycloak
+
+	// Repeats are refreshes that got the response to another one, from this process or another.
+	// RefusedRepeats are refreshes with a token that was presented before, whose response wasn't
+	// repeated.
+	Repeats, RefusedRepeats uint64
+
+	// StoreRefusals are refreshes that failed with identity.ErrStoreUnavailable. StoreFallbacks
+	// are exchanges and sign-ins that this process made without the shared store, because it was
+	// unavailable.
+	StoreRefusals, StoreFallbacks uint64
+
+	// Interrupted are refreshes that failed with identity.ErrRefreshInterrupted.
+	Interrupted uint64
+}
+
+// Stats returns what the Client has counted. It is safe for concurrent use.
+func (c *Client) Stats() ClientStats {
+	if c.stats == nil {
+		return ClientStats{}
+	}
+	return ClientStats{
+		Exchanges: c.stats.exchanges.Load(), Repeats: c.stats.repeats.Load(),
+		RefusedRepeats: c.stats.refusedRepeats.Load(),
+		StoreRefusals:  c.stats.storeRefusals.Load(),
+		StoreFallbacks: c.stats.storeFallbacks.Load(), Interrupted: c.stats.interrupted.Load(),
+	}
+}
+
+// clientStats counts what ClientStats has.
+type clientStats struct {
+	exchanges, repeats, refusedRepeats         atomic.Uint64
+	storeRefusals, storeFallbacks, interrupted atomic.Uint64
+}
+
+// A storeHealth records whether a shared store is available, and logs failures.
+type storeHealth struct {
+	log     *slog.Logger
+	message string // of the log line
+
+	mu         sync.Mutex // guards the fields below
+	downSince  time.Time  // the first failure since the latest success; zero if there is none
+	lastLogged time.Time
+}
+
+// isStoreFailure reports whether err, which a store returned, means that the store failed.
+func isStoreFailure(err error) bool {
+	return err != nil && !errors.Is(err, store.ErrLeaseLost) &&
+		!errors.Is(err, store.ErrTooLarge) && !errors.Is(err, store.ErrQueueFull)
+}
+
+// record records the error of a call to the store, which is nil if the call succeeded. It returns
+// how long the store has been unavailable.
+func (h *storeHealth) record(ctx context.Context, err error) (downFor time.Duration) {
+	now := time.Now()
+	h.mu.Lock()
+	if !isStoreFailure(err) {
+		h.downSince = time.Time{}
+		h.mu.Unlock()
+		return 0
+	}
+	if h.downSince.IsZero() {
+		h.downSince = now
+	}
+	downFor = now.Sub(h.downSince)
+	shouldLog := h.lastLogged.IsZero() || now.Sub(h.lastLogged) >= storeLogInterval
+	if shouldLog {
+		h.lastLogged = now
+	}
+	h.mu.Unlock()
+	if shouldLog {
+		h.log.LogAttrs(ctx, slog.LevelWarn, h.message, slog.Any("error", err),
+			slog.Duration("downFor", downFor.Round(time.Second)))
+	}
+	return downFor
+}
+
+// storeKeys makes the keys of a Client's entries in a shared store. They depend on the realm and
+// the client, so that Clients may share a store.
+type storeKeys struct {
+	prefix string // names the realm and the client
+	secret []byte
+}
+
+func newStoreKeys(config ClientConfig) storeKeys {
+	return storeKeys{prefix: config.Realm.Issuer() + "\x00" + config.ClientID + "\x00",
+		secret: []byte(config.ClientSecret.Reveal())}
+}
+
+// refreshToken returns the key of a refresh token. The token is random enough that the key doesn't
+// reveal it.
+func (k storeKeys) refreshToken(token identity.Secret) store.Key {
+	sum := sha256.Sum256([]byte("refresh token\x00" + k.prefix + token.Reveal()))
+	return store.Key(sum[:len(store.Key{})])
+}
+
+// network returns the key of a network. It is the zero Key if the network isn't known.
+func (k storeKeys) network(network netip.Prefix) (key store.Key) {
+	if !network.IsValid() {
+		return store.Key{}
+	}
+	return k.keyed("network", network.String())
+}
+
+// account returns the key of an account.
+func (k storeKeys) account(account digest) store.Key { return k.keyed("account", string(account[:])) }
+
+// keyed returns a key for a value that could be guessed. Whoever reads the store doesn't know the
+// secret, and so can't check a guess.
+func (k storeKeys) keyed(kind, value string) store.Key {
+	mac := hmac.New(sha256.New, k.secret)
+	mac.Write([]byte("cloakql store " + kind + "\x00" + k.prefix + value))
+	return store.Key(mac.Sum(nil)[:len(store.Key{})])
+}
