@@ -452,7 +452,11 @@ func (c *Client) Close(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		return c.refresher.waitIdle(ctx)
+		err := c.refresher.waitIdle(ctx)
+		if c.refresher.shared != nil {
+			c.refresher.shared.close()
+		}
+		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}

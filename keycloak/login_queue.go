@@ -40,8 +40,10 @@ func newLoginQueue(config ClientConfig, stats *clientStats) *loginQueue {
 // While the shared store is unavailable, sign-ins wait only for those of this process.
 func (q *loginQueue) enter(ctx context.Context,
 	account digest) (leave func(pause time.Duration), err error) {
-	request := store.TurnRequest{Key: q.keys.account(account), Group: q.keys.network(networkOf(ctx)),
-		MaxQueue: 1 + maxQueuedLogins, MaxGroup: maxLoginsPerNetwork}
+	request := store.TurnRequest{
+		Key: q.keys.account(account), Group: q.keys.network(networkOf(ctx)),
+		MaxQueue: 1 + maxQueuedLogins, MaxGroup: maxLoginsPerNetwork,
+	}
 	if q.shared != nil {
 		leave, err = q.shared.Take(ctx, request)
 		if ctx.Err() == nil || err == nil {

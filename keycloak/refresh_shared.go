@@ -37,6 +37,9 @@ type sharedRefresher struct {
 	stats   *clientStats
 	health  storeHealth
 
+	closeOnce sync.Once
+	closed    chan struct{}
+
 	mu       sync.Mutex       // guards the fields below
 	unstored []unstoredResult // retried in the background; a goroutine runs while there are any
 }
@@ -58,6 +61,7 @@ func newSharedRefresher(config ClientConfig, stats *clientStats) *sharedRefreshe
 	}
 	return &sharedRefresher{
 		calls: config.Calls, keys: newStoreKeys(config), log: config.Log, stats: stats,
+		closed:  make(chan struct{}),
 		keep:    min(max(config.RefreshGrace, 0), store.MaxCallTime),
 		maxWait: callTimeoutFactor*config.Timeout + refreshLease,
 		health: storeHealth{log: config.Log, message: "the shared store fails: for 15 s, " +
@@ -244,29 +248,44 @@ func (s *sharedRefresher) storeLater(key store.CallKey, id store.CallID, result 
 	}
 	s.unstored = append(s.unstored, u)
 	if len(s.unstored) == 1 {
-		go s.storeUnstored() // ends when all results are stored or forgotten
+		go s.storeUnstored() // ends with close, or when all results are stored or forgotten
 	}
 }
 
-// storeUnstored stores the unstored results, with a pause after each failure.
+// storeUnstored stores the unstored results, with a pause after each failure. After close, it tries
+// once.
 func (s *sharedRefresher) storeUnstored() {
 	ctx := context.Background()
-	for {
-		time.Sleep(storeRetryInterval)
+	for isClosed := false; ; {
+		select {
+		case <-time.After(storeRetryInterval):
+		case <-s.closed:
+			isClosed = true
+		}
 		for s.storeOldest(ctx) {
-			s.mu.Lock()
-			s.unstored = s.unstored[1:]
-			isEmpty := len(s.unstored) == 0
-			if isEmpty {
-				s.unstored = nil
-			}
-			s.mu.Unlock()
-			if isEmpty {
+			if s.dropUnstored(1) == 0 {
 				return
 			}
 		}
+		if isClosed && s.dropUnstored(maxUnstoredResults) == 0 {
+			return
+		}
 	}
 }
+
+// dropUnstored drops the oldest unstored results, at most n, and returns how many are left.
+func (s *sharedRefresher) dropUnstored(n int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unstored = s.unstored[min(n, len(s.unstored)):]; len(s.unstored) == 0 {
+		s.unstored = nil
+	}
+	return len(s.unstored)
+}
+
+// close stops the background work. Results that the store doesn't accept now are lost for other
+// processes.
+func (s *sharedRefresher) close() { s.closeOnce.Do(func() { close(s.closed) }) }
 
 // storeOldest stores the first unstored result, unless it is too old. It returns false if the store
 // is still unavailable.

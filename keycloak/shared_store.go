@@ -129,7 +129,9 @@ func (k storeKeys) network(network netip.Prefix) (key store.Key) {
 }
 
 // account returns the key of an account.
-func (k storeKeys) account(account digest) store.Key { return k.keyed("account", string(account[:])) }
+func (k storeKeys) account(account digest) store.Key {
+	return k.keyed("account", string(account[:]))
+}
 
 // keyed returns a key for a value that could be guessed. Whoever reads the store doesn't know the
 // secret, and so can't check a guess.
