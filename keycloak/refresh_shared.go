@@ -86,7 +86,7 @@ type sharedExchange struct {
 func (s *sharedRefresher) exchange(ctx context.Context, e *exchange, refreshToken identity.Secret,
 	do sharedExchange) exchangeResult {
 	key := store.CallKey{Subject: s.keys.refreshToken(refreshToken),
-		Group: s.keys.network(e.network)}
+		Group: s.keys.tokenNetwork(refreshToken, e.network)}
 	var id store.CallID
 	rand.Read(id[:])
 	call, err := s.begin(ctx, key, id)

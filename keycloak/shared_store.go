@@ -120,23 +120,34 @@ func (k storeKeys) refreshToken(token identity.Secret) store.Key {
 	return store.Key(sum[:len(store.Key{})])
 }
 
-// network returns the key of a network. It is the zero Key if the network isn't known.
-func (k storeKeys) network(network netip.Prefix) (key store.Key) {
+// tokenNetwork returns the key of a network that presents a refresh token. It is the zero Key if
+// the network isn't known. It doesn't depend on the client's secret, so that processes agree while
+// the secret is replaced.
+func (k storeKeys) tokenNetwork(token identity.Secret, network netip.Prefix) store.Key {
 	if !network.IsValid() {
 		return store.Key{}
 	}
-	return k.keyed("network", network.String())
+	return keyedDigest([]byte(token.Reveal()), "network", network.String())
+}
+
+// network returns the key of a network that signs in. It is the zero Key if the network isn't
+// known.
+func (k storeKeys) network(network netip.Prefix) store.Key {
+	if !network.IsValid() {
+		return store.Key{}
+	}
+	return keyedDigest(k.secret, "network", k.prefix+network.String())
 }
 
 // account returns the key of an account.
 func (k storeKeys) account(account digest) store.Key {
-	return k.keyed("account", string(account[:]))
+	return keyedDigest(k.secret, "account", k.prefix+string(account[:]))
 }
 
-// keyed returns a key for a value that could be guessed. Whoever reads the store doesn't know the
-// secret, and so can't check a guess.
-func (k storeKeys) keyed(kind, value string) store.Key {
-	mac := hmac.New(sha256.New, k.secret)
-	mac.Write([]byte("cloakql store " + kind + "\x00" + k.prefix + value))
+// keyedDigest returns a digest of a value that could be guessed. Whoever reads the store doesn't
+// know the secret, and so can't check a guess.
+func keyedDigest(secret []byte, kind, value string) store.Key {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("cloakql store " + kind + "\x00" + value))
 	return store.Key(mac.Sum(nil)[:len(store.Key{})])
 }
