@@ -42,8 +42,8 @@ type BackchannelLogoutConfig struct {
 	// concurrent use.
 	End func(SessionEnd)
 
-	// Log gets a line for each session that ended, and at most one warning a second about invalid
-	// logout tokens; slog.Default() if nil.
+	// Log gets a line for each session that ended, at most one warning a second about invalid
+	// logout tokens that the realm signed, and at most one about others; slog.Default() if nil.
 	Log *slog.Logger
 }
 
@@ -55,7 +55,8 @@ type backchannelLogout struct {
 	end      func(SessionEnd)
 	used     *usedTokens
 	log      *slog.Logger
-	warnings logLimiter
+	// There are two limiters, so that strangers can't suppress warnings about the realm's tokens.
+	signedWarnings, otherWarnings logLimiter
 }
 
 // BackchannelLogout returns the handler of a client's back-channel logout URL (OpenID Connect
@@ -105,9 +106,9 @@ func (b *backchannelLogout) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeOAuthError(w, http.StatusBadRequest, "invalid_request", problem)
 		return
 	}
-	end, err := b.verify(r.Context(), rawToken)
+	end, isSigned, err := b.verify(r.Context(), rawToken)
 	if err != nil {
-		b.refuse(r.Context(), w, err)
+		b.refuse(r.Context(), w, err, isSigned)
 		return
 	}
 	b.end(end)
@@ -139,28 +140,36 @@ func (b *backchannelLogout) readForm(w http.ResponseWriter, r *http.Request) (to
 	return "", "expected one logout_token"
 }
 
-// verify verifies a logout token, and marks it as used.
-func (b *backchannelLogout) verify(ctx context.Context, rawToken string) (SessionEnd, error) {
-	token, err := b.verifier.verifyLogoutToken(ctx, rawToken)
+// verify verifies a logout token, and marks it as used. isSigned reports whether the realm signed
+// it.
+func (b *backchannelLogout) verify(ctx context.Context, rawToken string) (end SessionEnd,
+	isSigned bool, err error) {
+	token, isSigned, err := b.verifier.verifyLogoutToken(ctx, rawToken)
 	if err != nil {
-		return SessionEnd{}, err
+		return SessionEnd{}, isSigned, err
 	}
 	if !b.used.add(token.tokenID, b.verifier.config.Now()) {
-		return SessionEnd{}, notAcceptedError("jti names a logout token that was used before")
+		return SessionEnd{}, isSigned,
+			notAcceptedError("jti names a logout token that was used before")
 	}
-	return token.end, nil
+	return token.end, isSigned, nil
 }
 
 // refuse responds to an invalid logout token, and warns at most once a second.
-func (b *backchannelLogout) refuse(ctx context.Context, w http.ResponseWriter, err error) {
+func (b *backchannelLogout) refuse(ctx context.Context, w http.ResponseWriter, err error,
+	isSigned bool) {
 	identityErr, ok := errors.AsType[*identity.Error](err)
 	if !ok { // the context ended while keys were being fetched
 		identityErr = &identity.Error{Reason: identity.ErrKeysUnavailable, Detail: err.Error()}
 	}
-	if suppressed, ok := b.warnings.allow(time.Now()); ok {
+	warnings := &b.otherWarnings
+	if isSigned {
+		warnings = &b.signedWarnings
+	}
+	if suppressed, ok := warnings.allow(time.Now()); ok {
 		b.log.LogAttrs(ctx, slog.LevelWarn, "logout token refused",
 			slog.Any("reason", identityErr.Reason), slog.String("detail", identityErr.Detail),
-			slog.Int("suppressed", suppressed))
+			slog.Bool("signed", isSigned), slog.Int("suppressed", suppressed))
 	}
 	code := "invalid_request"
 	if identityErr.Reason == identity.ErrKeysUnavailable {

@@ -197,6 +197,17 @@ func (k *KeySet) cachedKeys() []Key {
 	return keys
 }
 
+// cachedKey returns the cached key with this ID, without a fetch.
+func (k *KeySet) cachedKey(id string) (Key, bool) {
+	if k.isZero() {
+		return Key{}, false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	key, ok := k.keys.Keys[id]
+	return Key(key), ok && k.isUsable()
+}
+
 // isUsable reports whether there are keys younger than maxAge. The caller holds mu.
 func (k *KeySet) isUsable() bool {
 	return len(k.keys.Keys) > 0 && elapsed(k.fetchedAt, time.Now()) <= k.maxAge

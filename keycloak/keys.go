@@ -81,6 +81,17 @@ func (s staticKeys) Key(_ context.Context, id string) (Key, error) {
 	return key, nil
 }
 
+// cachedKey returns the key with this ID if it is in memory.
+func cachedKey(keys Keys, id string) (key Key, ok bool) {
+	switch keys := keys.(type) {
+	case *KeySet:
+		return keys.cachedKey(id)
+	case staticKeys:
+		key, ok = keys[id]
+	}
+	return key, ok
+}
+
 // verifySignature verifies a token's signature with the key that its header names, and returns the
 // key. Its errors are ErrKeyUnknown, ErrKeysUnavailable, ErrTokenSignature and ctx.Err().
 func (v *Verifier) verifySignature(ctx context.Context, keys Keys, rawToken string,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/internal/jose"
 	"github.com/cloakql/cloakql/internal/strictjson"
 )
 
@@ -69,30 +70,44 @@ func (c *logoutClaims) setMember(name []byte, value strictjson.Value) {
 // verifyLogoutToken verifies a logout token as OpenID Connect Back-Channel Logout 1.0, section 2.6,
 // describes, except that it doesn't recognize a replay. v's audiences are client IDs. Like Verify,
 // it checks the claims before the signature, so that an expired or foreign token can't cause a
-// fetch of keys.
-func (v *Verifier) verifyLogoutToken(ctx context.Context, rawToken string) (logoutToken, error) {
+// fetch of keys. isSigned reports whether an issuer has signed the token, as far as the keys in
+// memory show.
+func (v *Verifier) verifyLogoutToken(ctx context.Context, rawToken string) (token logoutToken,
+	isSigned bool, err error) {
 	if len(rawToken) > v.config.MaxBytes {
-		return logoutToken{}, &identity.Error{Reason: identity.ErrTokenTooLarge,
+		return logoutToken{}, false, &identity.Error{Reason: identity.ErrTokenTooLarge,
 			Detail: fmt.Sprintf("it has %d bytes; accepted: %d (VerifierConfig.MaxBytes)",
 				len(rawToken), v.config.MaxBytes)}
 	}
 	var c logoutClaims
 	jws, err := parseJWS(rawToken, v.config.Algorithms, logoutTokenTypes, c.setMember)
 	if err != nil {
-		return logoutToken{}, err
+		return logoutToken{}, false, err
 	}
 	issuer, err := v.checkIssuer(c.iss)
 	if err != nil {
-		return logoutToken{}, err
+		return logoutToken{}, v.isSigned(jws), err
 	}
-	token, err := v.checkLogoutClaims(&c)
-	if err != nil {
-		return logoutToken{}, err
+	if token, err = v.checkLogoutClaims(&c); err != nil {
+		return logoutToken{}, v.isSigned(jws), err
 	}
 	if _, err := v.verifySignature(ctx, issuer.Keys, rawToken, jws); err != nil {
-		return logoutToken{}, err
+		return logoutToken{}, false, err
 	}
-	return token, nil
+	return token, true, nil
+}
+
+// isSigned reports whether a token is signed with a key of any issuer that is in memory. It fetches
+// no keys.
+func (v *Verifier) isSigned(token *jose.JWS) bool {
+	for _, issuer := range v.issuers {
+		key, ok := cachedKey(issuer.Keys, token.KeyID)
+		if ok && key.Algorithm == token.Algorithm &&
+			jose.Verify(token.Algorithm, key.Public, token.SigningInput, token.Signature) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkLogoutClaims checks all claims except iss.
