@@ -62,7 +62,8 @@
 //   - Its kid names one of the issuer's signing keys: RSA of 2048 to 8192 bits, P-256, P-384, P-521
 //     or Ed25519. The token's alg is the one algorithm that the key is for.
 //   - The signature is correct; a PSS salt is as long as the hash.
-//   - Issuer.CheckRevoked, if set, says that the token wasn't revoked.
+//   - Issuer.CheckRevoked, if set, says that the token wasn't revoked, and so does
+//     Issuer.CheckSession. A SessionChecker asks Keycloak now and then.
 //
 // The zero value of every setting is safe. These fields of VerifierConfig relax a check:
 // AnyAudienceFor (for a realm without an audience mapper), AllowBound (for cnf), a longer Leeway

@@ -325,3 +325,52 @@ func newVerifier(kc *keycloaktest.Server) *keycloak.Verifier {
 
 // discardLogger discards the log.
 var discardLogger = slog.New(slog.DiscardHandler)
+
+// A SessionChecker finds out that a user was disabled, which Keycloak doesn't announce.
+func ExampleSessionChecker() {
+	kc := startKeycloak()
+	defer kc.Close()
+	realm, err := keycloak.NewRealm(kc.URL, "shop")
+	if err != nil {
+		panic(err)
+	}
+	client, err := keycloak.NewClient(keycloak.ClientConfig{Realm: realm, ClientID: "shop-api",
+		ClientSecret: identity.NewSecret("shop-api-secret")})
+	if err != nil {
+		panic(err)
+	}
+	checker, err := keycloak.NewSessionChecker(keycloak.SessionCheckConfig{
+		Client: client, Wait: true, Log: discardLogger, Now: kc.Now,
+		// A server adds the end to its revocation.Set.
+		End: func(end keycloak.SessionEnd) { fmt.Println("revoked until the issue:", end.Exact) },
+	})
+	if err != nil {
+		panic(err)
+	}
+	verifier, err := keycloak.NewVerifier(keycloak.VerifierConfig{
+		Issuers: []keycloak.Issuer{{CheckSession: checker.Check,
+			Keys: keycloak.NewKeySet(realm, keycloak.KeySetConfig{Log: discardLogger})}},
+		Audience: []string{"shop-api"}, Now: kc.Now,
+	})
+	if err != nil {
+		panic(err)
+	}
+	tokens, err := kc.Realm("shop").SignIn("shop-api", "alice")
+	if err != nil {
+		panic(err)
+	}
+	_, err = verifier.Verify(context.Background(), tokens.AccessToken)
+	fmt.Println("signed in:", err)
+
+	if err := kc.Realm("shop").User("alice").Update([]byte(`{"enabled": false}`)); err != nil {
+		panic(err)
+	}
+	kc.Advance(time.Minute)
+	_, err = verifier.Verify(context.Background(), tokens.AccessToken)
+	fmt.Println("a minute later:", err)
+
+	// Output:
+	// signed in: <nil>
+	// revoked until the issue: true
+	// a minute later: token has been revoked
+}
