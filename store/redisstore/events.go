@@ -33,7 +33,7 @@ local function removeExpired()
   if #expired > 0 then remove(expired) end
 end
 removeExpired()
-for i = 2, #ARGV, 2 do
+for i = 3, #ARGV, 2 do
   local event, expiry = ARGV[i], now + tonumber(ARGV[i + 1])
   local lastExpiry = tonumber(redis.call('ZSCORE', expiries, event) or 0)
   if lastExpiry > now then
@@ -55,6 +55,9 @@ for i = 2, #ARGV, 2 do
 end
 redis.call('HSET', latest, 'position', text(position), 'dropped', text(dropped),
   'droppedExpires', text(droppedExpires))
+local maxKeep = tonumber(ARGV[2])
+expire(positions, maxKeep)
+expire(expiries, maxKeep)
 return 0
 `)
 
@@ -100,8 +103,8 @@ func (e events) Append(ctx context.Context, events ...store.Event) error {
 	if len(events) == 0 {
 		return ctx.Err()
 	}
-	args := make([]any, 0, 1+2*len(events))
-	args = append(args, e.config.MaxEvents)
+	args := make([]any, 0, 2+2*len(events))
+	args = append(args, e.config.MaxEvents, microseconds(store.MaxEventTime))
 	for _, event := range events {
 		args = append(args, event.Data, microseconds(event.Keep))
 	}

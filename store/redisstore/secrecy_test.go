@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,105 @@ func dump(t *testing.T, server *redistest.Server) string {
 		all.WriteString(strings.Join(values, "\n"))
 	}
 	return all.String()
+}
+
+// Every key expires, except for those of the documents, whose size is bounded, and two of constant
+// size.
+func TestKeysExpire(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	client := open(t, server.URL(), nil)
+	for _, operation := range operations {
+		if err := operation.call(t.Context(), client.Store()); err != nil {
+			t.Fatalf("%s: %v", operation.name, err)
+		}
+	}
+	err := client.Store().Calls.Finish(t.Context(), store.CallKey{Subject: store.Key{2}},
+		store.CallID{2}, []byte("x"), store.Key{}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Store().Turns.Take(t.Context(), onlyTurn); err != nil {
+		t.Fatal(err)
+	}
+	if err := reserve(t, client); err != nil { // Refund has removed the keys
+		t.Fatal(err)
+	}
+	connection := someone(t, server)
+	seen := map[string]bool{}
+	for _, key := range connection.Keys(t.Context(), "*").Val() {
+		part, ok := strings.CutPrefix(key, client.prefix)
+		if !ok {
+			t.Errorf("the key %s lacks the prefix %s", key, client.prefix)
+		}
+		kind, _, _ := strings.Cut(part, ":")
+		seen[kind] = true
+		expires := connection.PTTL(t.Context(), key).Val() > 0
+		if want := kind != "d" && part != "epoch" && part != "e:latest"; expires != want {
+			t.Errorf("the key %s expires: %t, want %t", key, expires, want)
+		}
+	}
+	for _, kind := range []string{"b", "c", "r", "u", "g", "t", "d", "e", "epoch"} {
+		if !seen[kind] {
+			t.Errorf("there is no key of the kind %s", kind)
+		}
+	}
+}
+
+// Used subjects are forgotten some time after their time is over, while others are marked.
+func TestCalls_forgotten(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	client := open(t, server.URL(), nil)
+	calls := client.Store().Calls
+	begin := func(subject store.Key, keep time.Duration) {
+		t.Helper()
+		_, err := calls.Begin(t.Context(), store.CallKey{Subject: subject}, store.CallID{1},
+			time.Minute, keep)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 100 {
+		begin(store.Key{1, byte(n)}, time.Millisecond)
+	}
+	eventually(t, "forgotten", func() error {
+		begin(store.Key{2}, time.Minute)
+		used, groups := server.CLI("ZCARD", client.key("u")), server.CLI("HLEN", client.key("g"))
+		if used != "1" || groups != "1" {
+			return fmt.Errorf("%s subjects and %s groups are stored, want 1 and 1", used, groups)
+		}
+		return nil
+	})
+}
+
+// The first group of a subject is forgotten together with the subject.
+func TestCalls_forgottenGroup(t *testing.T) {
+	t.Parallel()
+	calls := open(t, redistest.Start(t).URL(), nil).Store().Calls
+	begin := func(group byte, keep time.Duration) store.Call {
+		t.Helper()
+		key := store.CallKey{Subject: store.Key{1}, Group: store.Key{group}}
+		call, err := calls.Begin(t.Context(), key, store.CallID{group}, time.Minute, keep)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return call
+	}
+	begin(1, time.Millisecond)
+	eventually(t, "forgotten", func() error {
+		used, err := calls.IsUsed(t.Context(), store.Key{1})
+		if used {
+			return errors.New("the subject is used")
+		}
+		return err
+	})
+	if call := begin(2, time.Minute); call.OtherGroup {
+		t.Error("Begin() says that another group was first, but its call is forgotten")
+	}
+	if call := begin(1, time.Minute); !call.OtherGroup {
+		t.Error("Begin() doesn't say that another group was first")
+	}
 }
 
 // finishCall makes a call with a result that is kept.
@@ -123,6 +223,12 @@ func TestCalls_tampered(t *testing.T) {
 		set(firstKey, field, value)
 	}
 	check("moved hash", first, secondID)
+
+	for field, value := range firstHash { // its own, but of another attempt
+		set(firstKey, field, value)
+	}
+	set(firstKey, "id", secondHash["id"])
+	check("other attempt", first, secondID)
 
 	set(secondKey, "result", secondHash["result"])
 	set(secondKey, "successor", "")
