@@ -89,7 +89,8 @@ func Defaults() Config {
 //
 //   - all tokens if the attempt succeeded, or failed although the password was right, because then
 //     nothing was guessed
-//   - all tokens if the realm checked nothing, because it is down or rejects this server
+//   - all tokens if the realm checked nothing for this attempt, because it is down or rejects this
+//     server, or because the store that several processes share is down
 //   - only the tokens of the account or of the refresh token if the realm was busy or timed out.
 //     The attempt still counts for the address, because it took capacity that others could have
 //     used
@@ -224,8 +225,10 @@ func isGuess(err error) bool {
 	case errors.Is(err, identity.ErrProviderUnavailable),
 		errors.Is(err, identity.ErrProviderMisconfigured),
 		errors.Is(err, identity.ErrLoginNotAllowed), errors.Is(err, identity.ErrBusy),
-		errors.Is(err, identity.ErrRateLimited), errors.Is(err, identity.ErrBadInput):
-		return false // the realm didn't check the password
+		errors.Is(err, identity.ErrRateLimited), errors.Is(err, identity.ErrBadInput),
+		errors.Is(err, identity.ErrStoreUnavailable),
+		errors.Is(err, identity.ErrRefreshInterrupted):
+		return false // the realm didn't check the password or the token
 	}
 	// context.Canceled and context.DeadlineExceeded count, because the realm may have counted a
 	// failure. Clients can cause both: by disconnecting, or by sending so many fields in one

@@ -219,6 +219,8 @@ func TestLimiter_done_outcomes(t *testing.T) {
 		{identity.ErrProviderUnavailable, false, false, false},
 		{identity.ErrProviderMisconfigured, false, false, false},
 		{identity.ErrLoginNotAllowed, false, false, false},
+		{identity.ErrStoreUnavailable, false, false, false},
+		{identity.ErrRefreshInterrupted, false, false, false},
 		{identity.ErrRateLimited, false, false, false},
 		{&identity.Error{Reason: identity.ErrProviderUnavailable, TimedOut: true}, false, false,
 			true},
