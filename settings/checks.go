@@ -103,6 +103,7 @@ func (raw *rawSettings) finish(p *problems) {
 	raw.finishSecret(p)
 	raw.finishRealm(p)
 	raw.finishTokens(p)
+	raw.finishStore(p)
 	raw.finishDocuments(p)
 	raw.finishAttempts(p)
 	if server.GraphQL.Timeout <= server.Client.Timeout &&

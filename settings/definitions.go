@@ -209,8 +209,8 @@ func (raw *rawSettings) groups() []group {
 				"per minute. The burst is 1 to 2000, the interval 5ms to 24h. `ADDRESS_LIMIT` " +
 				"counts all attempts. The other limits count only failures; for what counts as a " +
 				"failure, see docs/operating.md, Attempts. Over a limit, requests get " +
-				"`RATE_LIMITED` without a call to Keycloak. Each process counts for itself, in " +
-				"memory. How the limits work together with those of Keycloak: docs/operating.md, " +
+				"`RATE_LIMITED` without a call to Keycloak. Unless `STORE` is set, each process " +
+				"counts for itself, in memory. How the limits work together with those of Keycloak: docs/operating.md, " +
 				"Fitting Keycloak's brute-force protection.",
 			settings: []setting{{
 				name: "TRUSTED_PROXIES", dest: anyValue(&server.HTTP.Proxies),
@@ -283,6 +283,40 @@ func (raw *rawSettings) groups() []group {
 				dest: inRange(&client.MaxLogouts, 1, 10000),
 				doc: "The maximum number of sign-outs in flight. Further sign-outs " +
 					"fail as for `MAX_LOGINS`.",
+			}},
+		},
+		{
+			title: "Several processes",
+			doc: "Several processes for the same realm and client share attempts, refreshes, " +
+				"sign-ins in flight, persisted queries and ended sessions through Redis, or a " +
+				"compatible server such as Valkey. What happens while it is away: " +
+				"docs/operating.md, Several processes.",
+			settings: []setting{{
+				name: storeName, dest: anyValue(&raw.storeURL),
+				fieldNames: "redisstore.Config.URL", defaultText: "this process's memory",
+				doc: "The URL of Redis: `redis://host:6379/0`, or `rediss://` for TLS. With " +
+					"Sentinel: `redis+sentinel://host:26379?master_name=shop`. A cluster: " +
+					"`redis+cluster://host:6379`. A user and a password may be in it: " +
+					"`redis://user:password@host`.",
+			}, {
+				name: "STORE_PASSWORD_FILE", dest: anyValue(&raw.Redis.PasswordFile),
+				fieldNames: "redisstore.Config.PasswordFile", defaultText: "none",
+				doc: "The path of a file that holds Redis's password, instead of a password in " +
+					"`STORE`. The file is read for each new connection, so the password may " +
+					"change without a restart.",
+			}, {
+				name: storeKeyName, dest: anyValue(&raw.storeKeys),
+				fieldNames:  "redisstore.Config.SealSecrets",
+				defaultText: "derived from `" + secretName + "`",
+				doc: "The secret that responses with tokens are encrypted with before they go to " +
+					"Redis, of at least 16 characters. To change it, write several, separated by " +
+					"commas: the first encrypts, and each of them decrypts.",
+			}, {
+				name: "STORE_PREFIX", dest: anyValue(&raw.Redis.Prefix),
+				fieldNames:  "redisstore.Config.Prefix",
+				defaultText: "`cloakql:<KEYCLOAK_REALM_NAME>:<KEYCLOAK_CLIENT_ID>`",
+				doc: "What the names of all keys in Redis begin with. Processes share only what " +
+					"has the same prefix.",
 			}},
 		},
 		{

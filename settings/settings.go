@@ -13,6 +13,8 @@ import (
 	"slices"
 
 	"github.com/cloakql/cloakql"
+	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/store/redisstore"
 )
 
 // Settings are parsed and checked settings. Read returns them.
@@ -32,6 +34,7 @@ type rawSettings struct {
 	runtimeEnv           string
 	serverURL, realmName string
 	secretFile           string
+	storeURL, storeKeys  identity.Secret
 	issuers              []string
 	refreshGraceNetwork  string
 	answerCache          string

@@ -68,6 +68,11 @@ func newFlags() *flag.FlagSet {
 // stdout, with the attributes that the server would log at startup. It prints warnings to stderr.
 func Check(config settings.Settings, stdout, stderr io.Writer) error {
 	config.Server.Log = slog.New(slog.DiscardHandler)
+	closeStore, err := openStore(&config)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
 	if _, err := cloakql.New(config.Server); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/cloakql/cloakql"
 	"github.com/cloakql/cloakql/internal/librarylog"
 	"github.com/cloakql/cloakql/settings"
+	"github.com/cloakql/cloakql/store/redisstore"
 )
 
 // Serve serves until ctx is done. After a graceful shutdown, it returns nil. It writes the log to
@@ -23,6 +24,11 @@ func Serve(ctx context.Context, config settings.Settings, out io.Writer,
 		log.Warn(warning)
 	}
 	config.Server.Log = log
+	closeStore, err := openStore(&config)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
 	server, err := cloakql.New(config.Server)
 	if err != nil {
 		return err
@@ -37,4 +43,20 @@ func Serve(ctx context.Context, config settings.Settings, out io.Writer,
 		onListen(url)
 	}
 	return server.Run(ctx, listener)
+}
+
+// openStore sets config.Server.Store, unless there is no shared store. It doesn't connect.
+func openStore(config *settings.Settings) (close func() error, err error) {
+	if config.Redis.URL == (redisstore.Secret{}) {
+		return func() error { return nil }, nil
+	}
+	redisstore.DisableLibraryLog()
+	config.Redis.Log = config.Server.Log
+	client, err := redisstore.Open(config.Redis)
+	if err != nil {
+		return nil, err
+	}
+	shared := client.Store()
+	config.Server.Store = &shared
+	return client.Close, nil
 }
