@@ -42,9 +42,10 @@ var allowedImports = map[string][]string{
 	"internal/librarylog": {},
 	"internal/middleware": {},
 	"internal/redistest":  {}, // for tests
-	"internal/program":    {"", "identity", "internal/librarylog", "settings"},
+	"internal/program": {"", "identity", "internal/librarylog", "settings",
+		"store/redisstore"},
 	"settings": {"", "graphqlhttp", "identity",
-		"internal/middleware", "keycloak", "limits", "throttle"},
+		"internal/middleware", "keycloak", "limits", "store/redisstore", "throttle"},
 	"cmd/cloakql": {"internal/program", "settings"},
 	"cmd/cloakql-dev": {"console", "deploy/keycloak", "internal/program",
 		"keycloak/keycloaktest", "settings"},

@@ -68,7 +68,8 @@ func TestStore_persistedQueries(t *testing.T) {
 		{a, `{"query":"` + query + `",` + extensions + "}", `"__typename":"Query"`},
 		{b, "{" + extensions + "}", `"__typename":"Query"`},
 	} {
-		if _, body := tt.server.do(t, testRequest{body: tt.body}); !strings.Contains(body, tt.want) {
+		_, body := tt.server.do(t, testRequest{body: tt.body})
+		if !strings.Contains(body, tt.want) {
 			t.Errorf("request %d: got %s, want %s", i, body, tt.want)
 		}
 	}
@@ -128,7 +129,8 @@ func TestStore_readiness(t *testing.T) {
 			t.Errorf("/readyz is %d %q, want 200 %q", status, body, want)
 		}
 	}
-	if config := (cloakql.Config{Store: newMemoryStore(failing)}).LogValue().String(); !strings.Contains(config, "store=test") {
-		t.Errorf("the configuration in the log is %s, want the store's name", config)
+	config := cloakql.Config{Store: newMemoryStore(failing)}
+	if text := config.LogValue().String(); !strings.Contains(text, "store=test") {
+		t.Errorf("the configuration in the log is %s, want the store's name", text)
 	}
 }

@@ -3,6 +3,7 @@ package revocation
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -48,6 +49,9 @@ type Feed struct {
 	cursor store.Cursor // used only by the goroutine that Start starts
 }
 
+var errZeroFeed = errors.New("revocation: the zero Feed has no Set: make it with " +
+	"revocation.NewFeed")
+
 // NewFeed returns a Feed for a Set. log may be nil; it gets at most one line a minute while the
 // store is unavailable.
 func NewFeed(set *Set, events store.Events, log *slog.Logger) *Feed {
@@ -60,6 +64,9 @@ func NewFeed(set *Set, events store.Events, log *slog.Logger) *Feed {
 // Add adds an end to the Set and to the store. If the store is unavailable, Add waits for at most
 // 300 ms, and the end is added when the store is back.
 func (f *Feed) Add(end End) {
+	if f.set == nil {
+		return
+	}
 	if end.At.IsZero() {
 		end.At = time.Now()
 	}
@@ -80,6 +87,9 @@ func (f *Feed) Add(end End) {
 
 // Start reads events until Stop is called. Further calls do nothing.
 func (f *Feed) Start() {
+	if f.set == nil {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stop != nil {
@@ -108,6 +118,9 @@ func (f *Feed) Stop() {
 // Status returns nil while the Set learns of the ends of other processes in time. Otherwise, it
 // returns the error of the latest read, and since when the Set has learned nothing.
 func (f *Feed) Status() error {
+	if f.set == nil {
+		return errZeroFeed
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.lastError == nil || time.Since(f.lastRead) < staleAfter {

@@ -23,6 +23,10 @@ type Settings struct {
 	Addr     string   // the address to listen on
 	Source   string   // where the settings come from, such as "the environment and .env"
 	Warnings []string // for the log
+
+	// Redis is the configuration of the shared store, without Log. Its URL is empty if there is
+	// none.
+	Redis redisstore.Config
 }
 
 // rawSettings has the parsed values of all settings. Most values are stored in fields of Settings.
