@@ -62,6 +62,11 @@ type Config struct {
 	// A set has the sessions of Realm only; for other realms, set Issuer.CheckRevoked.
 	Revoked *revocation.Set
 
+	// SessionCheck, if set, makes the server ask Keycloak whether the sessions in use are still
+	// active, because Keycloak doesn't announce that a user was disabled, for example. It needs
+	// Client. The server sets its Client, End and Now, and by default its Log.
+	SessionCheck *keycloak.SessionCheckConfig
+
 	// Store, if set, is shared with other servers for the same realm and client, so that they count
 	// attempts together, make one exchange per refresh token, and learn from each other which
 	// sessions ended. It sets Attempts.Store, Client.Calls, Client.Turns and GraphQL.SharedQueries
@@ -182,6 +187,8 @@ func (c Config) withDefaults() (Config, error) {
 	case c.Federation && c.Schema != nil:
 		return c, errors.New("cloakql: Config.Federation is for CloakQL's own schema: leave it " +
 			"out, and use gqlgen's federation plugin for Config.Schema")
+	case c.SessionCheck != nil && !c.hasClient():
+		return c, errors.New("cloakql: Config.SessionCheck needs Config.Client")
 	case c.FederationRole != "" && !c.Federation:
 		return c, errors.New("cloakql: Config.FederationRole is set, but Config.Federation isn't")
 	case !c.hasClient() && len(c.Tokens.Audience) == 0:
@@ -317,6 +324,7 @@ func (c Config) LogValue() slog.Value {
 		slog.Duration("refreshGrace", c.Client.RefreshGrace),
 		slog.Bool("refreshGraceAnyNetwork", c.Client.RefreshGraceAnyNetwork),
 		slog.Bool("backchannelLogout", c.servesBackchannelLogout()),
+		slog.String("sessionCheck", c.sessionCheckMode()),
 		// Exposure.
 		slog.Bool("console", c.HTTP.Console), slog.Bool("introspection", c.GraphQL.Introspection),
 		slog.String("introspectionRole", c.IntrospectionRole),
@@ -341,6 +349,17 @@ func (c Config) LogValue() slog.Value {
 		slog.String("refreshTokenLimit", formatRate(cmp.Or(c.Attempts.Token, defaults.Token))),
 		slog.String("refreshAddressLimit",
 			formatRate(cmp.Or(c.Attempts.TokenAddress, defaults.TokenAddress))))
+}
+
+// sessionCheckMode returns how sessions in use are checked: off, sample or always.
+func (c Config) sessionCheckMode() string {
+	switch {
+	case c.SessionCheck == nil:
+		return "off"
+	case c.SessionCheck.Wait:
+		return "always"
+	}
+	return "sample"
 }
 
 // storeName returns the name of Store, or memory.

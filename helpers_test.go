@@ -387,8 +387,8 @@ func must[T any](value T, err error) T {
 
 // publicPackages lists the directories of the packages that other projects may import.
 var publicPackages = []string{".", "identity", "apierror", "keycloak", "authz", "graph",
-	"graphqlhttp", "limits", "signin", "throttle", "revocation", "store", "store/storetest",
-	"console", "keycloak/keycloaktest"}
+	"graphqlhttp", "limits", "signin", "throttle", "revocation", "store", "store/redisstore",
+	"store/storetest", "console", "keycloak/keycloaktest"}
 
 // eachDeclaration calls visit for each top-level declaration of the package in dir. It skips tests.
 func eachDeclaration(t *testing.T, dir string, visit func(*ast.File, ast.Decl)) {

@@ -64,8 +64,9 @@ const (
 type Server struct {
 	config   Config
 	keys     *keycloak.KeySet
-	client   *keycloak.Client // nil if Config.Client is empty
-	feed     *revocation.Feed // nil unless other processes learn which sessions end
+	client   *keycloak.Client         // nil if Config.Client is empty
+	feed     *revocation.Feed         // nil unless other processes learn which sessions end
+	checker  *keycloak.SessionChecker // nil unless Config.SessionCheck is set
 	handler  http.Handler
 	running  atomic.Bool // set when Run is called
 	draining atomic.Bool // set when Run starts to stop, or when Close is called
@@ -94,6 +95,9 @@ func New(config Config) (*Server, error) {
 		if s.client, err = keycloak.NewClient(client); err != nil {
 			return nil, err
 		}
+	}
+	if s.checker, err = s.newSessionChecker(); err != nil {
+		return nil, err
 	}
 	if s.handler, err = s.newHandler(s.client); err != nil {
 		return nil, err
@@ -126,6 +130,9 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 		if c.Revoked != nil && c.isOfRealm(*issuer) {
 			realmIssuers = append(realmIssuers, *issuer)
 			issuer.CheckRevoked = s.checkRevoked(issuer.CheckRevoked)
+			if s.checker != nil && issuer.CheckSession == nil {
+				issuer.CheckSession = s.checker.Check
+			}
 		}
 	}
 	c.Tokens.KeepAnswers = c.Tokens.KeepAnswers || c.keepsAnswers()
@@ -428,7 +435,11 @@ func (s *Server) Close(ctx context.Context) error {
 	if s.client == nil {
 		return nil
 	}
-	return s.client.Close(ctx)
+	var checkErr error
+	if s.checker != nil {
+		checkErr = s.checker.Close(ctx)
+	}
+	return errors.Join(checkErr, s.client.Close(ctx))
 }
 
 // newHTTPServer returns an http.Server with timeouts for slow clients. It has no WriteTimeout,

@@ -49,6 +49,19 @@ func (s *Server) endSession(end keycloak.SessionEnd) {
 	s.config.Revoked.Add(revocation.End(end))
 }
 
+// newSessionChecker returns the checker of the sessions in use, or nil if there is none.
+func (s *Server) newSessionChecker() (*keycloak.SessionChecker, error) {
+	if s.config.SessionCheck == nil {
+		return nil, nil
+	}
+	config := *s.config.SessionCheck
+	config.Client, config.End, config.Now = s.client, s.endSession, s.config.Tokens.Now
+	if config.Log == nil {
+		config.Log = s.config.Log
+	}
+	return keycloak.NewSessionChecker(config)
+}
+
 // storeProblem returns what the server's probe says about the shared store: "" if it is available
 // or there is none.
 func (s *Server) storeProblem(ctx context.Context) (problem string, detail error) {

@@ -33,6 +33,7 @@ import (
 	"github.com/cloakql/cloakql/revocation"
 	"github.com/cloakql/cloakql/signin"
 	"github.com/cloakql/cloakql/store"
+	"github.com/cloakql/cloakql/store/redisstore"
 	"github.com/cloakql/cloakql/store/storetest"
 	"github.com/cloakql/cloakql/throttle"
 )
@@ -110,6 +111,11 @@ var zeroValues = map[string]any{
 	"store.MemoryDocuments": new(store.MemoryDocuments),
 	"store.MemoryEvents":    new(store.MemoryEvents),
 	"store.MemoryTurns":     new(store.MemoryTurns),
+
+	"redisstore.Client": new(redisstore.Client),
+	"redisstore.Config": new(redisstore.Config),
+	"redisstore.Secret": new(redisstore.Secret),
+	"redisstore.Stats":  new(redisstore.Stats),
 
 	"storetest.Buckets":   new(storetest.Buckets),
 	"storetest.Documents": new(storetest.Documents),

@@ -84,6 +84,10 @@ func (raw *rawSettings) finish(p *problems) {
 	server.Client.RefreshGraceAnyNetwork = raw.refreshGraceNetwork == "any"
 	server.DisableAnswerCache = raw.answerCache == "off"
 	server.DisableBackchannelLogout = raw.backchannelLogout == "off"
+	if raw.revocationCheck == "sample" || raw.revocationCheck == "always" {
+		server.SessionCheck = &keycloak.SessionCheckConfig{
+			Wait: raw.revocationCheck == "always", Interval: raw.revocationInterval}
+	}
 	server.HTTP.Console = raw.console == "on" || raw.console == "auto" && server.Local
 	server.GraphQL.AllowGET = server.Local
 	if raw.getQueries != nil {

@@ -150,6 +150,23 @@ func (raw *rawSettings) groups() []group {
 					"the client's Backchannel logout URL in Keycloak: docs/operating.md, Tokens " +
 					"in circulation.",
 			}, {
+				name: "REVOCATION_CHECK", defaultValue: "off",
+				dest:       oneOf(&raw.revocationCheck, "off", "sample", "always"),
+				fieldNames: "Config.SessionCheck",
+				doc: "Whether the server asks Keycloak if the sessions in use are still active, " +
+					"because Keycloak doesn't announce that a user was disabled, for example. " +
+					"With `sample`, it asks in the background, and refuses the session from the " +
+					"next request on. With `always`, the request waits for the answer, and fails " +
+					"with `SERVICE_UNAVAILABLE` if Keycloak can't be asked. See " +
+					"docs/operating.md, Tokens in circulation.",
+			}, {
+				name:         "REVOCATION_CHECK_INTERVAL",
+				defaultValue: format(keycloak.DefaultCheckInterval),
+				dest:         inRange(&raw.revocationInterval, time.Second, time.Hour),
+				fieldNames:   "SessionCheckConfig.Interval",
+				doc: "How long Keycloak's answer counts, for `REVOCATION_CHECK`: a disabled user " +
+					"is refused after this time and one call to Keycloak, at most.",
+			}, {
 				name: "TOKEN_ALGORITHMS", dest: eachItem(&tokens.Algorithms, parseAlgorithm),
 				fieldNames: "VerifierConfig.Algorithms", defaultText: "all of them",
 				doc: "The accepted signature algorithms of access tokens, separated by commas: " +

@@ -209,7 +209,8 @@ func TestSettings(t *testing.T) {
 }
 
 // errorCodes are error codes and reasons in the documentation. They look like names of settings.
-var errorCodes = map[string]bool{"RATE_LIMITED": true, "ROOT_FIELDS": true}
+var errorCodes = map[string]bool{"RATE_LIMITED": true, "ROOT_FIELDS": true,
+	"SERVICE_UNAVAILABLE": true}
 
 // containsName reports whether one of the settings has the name.
 func containsName(settings []setting, name string) bool {

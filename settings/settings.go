@@ -11,6 +11,7 @@ package settings
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cloakql/cloakql"
 	"github.com/cloakql/cloakql/identity"
@@ -43,6 +44,8 @@ type rawSettings struct {
 	refreshGraceNetwork  string
 	answerCache          string
 	backchannelLogout    string
+	revocationCheck      string
+	revocationInterval   time.Duration
 	console              string
 	getQueries           *bool
 	trustedDocuments     string

@@ -44,12 +44,15 @@ func Open(config Config) (*Client, error) {
 
 // Store returns the interfaces that the client implements.
 func (c *Client) Store() store.Store {
-	return store.Store{Buckets: buckets{c}, Calls: calls{c}, Turns: turns{c},
+	return store.Store{Name: c.config.name(), Buckets: buckets{c}, Calls: calls{c}, Turns: turns{c},
 		Documents: documents{c}, Events: events{c}, Check: c.check}
 }
 
 // Close closes the connections. Calls fail from then on.
 func (c *Client) Close() error {
+	if c.stop == nil { // the zero value
+		return nil
+	}
 	c.backgroundMu.Lock()
 	c.stop()
 	c.backgroundMu.Unlock()

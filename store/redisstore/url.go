@@ -196,3 +196,12 @@ func (c Config) credentials(username, password string) (
 		return username, password, err
 	}, nil
 }
+
+// name returns the URL without user, password and parameters, for store.Store.
+func (c Config) name() string {
+	u, err := url.Parse(c.URL.reveal())
+	if err != nil { // Open has returned errURL
+		return "redis"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
