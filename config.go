@@ -253,6 +253,12 @@ func (c *Config) setStore() {
 	if c.Attempts.Store == nil {
 		c.Attempts.Store = c.Store.Buckets
 	}
+	if c.Client.Calls == nil {
+		c.Client.Calls = c.Store.Calls
+	}
+	if c.Client.Turns == nil {
+		c.Client.Turns = c.Store.Turns
+	}
 	if c.GraphQL.SharedQueries == nil && c.Store.Documents != nil {
 		c.GraphQL.SharedQueries = &sharedQueries{documents: c.Store.Documents}
 	}

@@ -92,6 +92,7 @@ func New(config Config) (*Server, error) {
 				config.Client.SessionEnded(end)
 			}
 		}
+		client.CheckRevoked = s.checkRevoked(client.CheckRevoked)
 		if s.client, err = keycloak.NewClient(client); err != nil {
 			return nil, err
 		}

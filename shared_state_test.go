@@ -75,6 +75,26 @@ func TestStore_persistedQueries(t *testing.T) {
 	}
 }
 
+// Two servers make one exchange for a refresh token.
+func TestStore_refresh(t *testing.T) {
+	kc := newFakeKeycloak(t, clientSecret)
+	a, b := newSharingServers(t, kc, newMemoryStore(new(atomic.Bool)))
+	tokens := signIn(t, kc)
+	var responses []string
+	for _, server := range []*testServer{a, b, a} {
+		_, body := server.do(t, testRequest{query: fmt.Sprintf(
+			"mutation { refresh(refreshToken: %q) { refreshToken } }", tokens.RefreshToken)})
+		responses = append(responses, body)
+	}
+	if responses[0] != responses[1] || responses[0] != responses[2] ||
+		!strings.Contains(responses[0], `"refreshToken":"ey`) {
+		t.Errorf("got %q, want the same tokens three times", responses)
+	}
+	if log := b.log.String(); !strings.Contains(log, "the response is repeated") {
+		t.Errorf("the second server's log has no line about the repeat:\n%s", log)
+	}
+}
+
 // Two servers count attempts together.
 func TestStore_attempts(t *testing.T) {
 	kc := newFakeKeycloak(t, clientSecret)

@@ -63,6 +63,7 @@ var zeroValues = map[string]any{
 	"revocation.Token":                 new(revocation.Token),
 	"keycloak.Client":                  new(keycloak.Client),
 	"keycloak.ClientConfig":            new(keycloak.ClientConfig),
+	"keycloak.ClientStats":             new(keycloak.ClientStats),
 	"keycloak.Issuer":                  new(keycloak.Issuer),
 	"keycloak.Key":                     new(keycloak.Key), "keycloak.KeySet": new(keycloak.KeySet),
 	"keycloak.KeySetConfig": new(keycloak.KeySetConfig), "keycloak.Realm": new(keycloak.Realm),
