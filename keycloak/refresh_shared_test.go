@@ -279,6 +279,9 @@ func TestRefresh_storeFailsInFlight(t *testing.T) {
 			t.Errorf("Refresh() = %+v, %v; want lifetimes reduced by 4 s", got, err)
 		}
 		realm.check(t, 1, false)
+		// The response isn't kept for longer because it was stored late.
+		time.Sleep(DefaultRefreshGrace - 4500*time.Millisecond)
+		b.checkRefreshError(t, realm.token(0), identity.ErrRefreshReused)
 	})
 }
 
@@ -521,5 +524,42 @@ func TestRefresh_checkRevoked(t *testing.T) {
 		revoked = true
 		p.checkRefreshError(t, realm.token(0), identity.ErrSessionEnded)
 		realm.check(t, 1, false)
+	})
+}
+
+// If Begin had an effect although it failed, nobody waits for the call that it started.
+func TestRefresh_beginFailsWithEffect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		realm := &rotatingRealm{}
+		a, b := newProcesses(t, realm)
+		a.calls.failAfter["Begin"] = 1
+		a.checkRefreshError(t, realm.token(0), identity.ErrStoreUnavailable)
+		start := time.Now()
+		b.checkRefreshError(t, realm.token(0), identity.ErrRefreshInterrupted)
+		b.checkRefresh(t, realm, realm.token(0), 1)
+		if waited := time.Since(start); waited > storeRetryInterval {
+			t.Errorf("the refreshes took %v, want at most %v", waited, storeRetryInterval)
+		}
+		realm.check(t, 1, false)
+	})
+}
+
+// A process that waits for another one's exchange accepts the session's next token. It may come
+// before the process has the result.
+func TestRefresh_nextTokenWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		realm := &rotatingRealm{delay: time.Second}
+		a, b := newProcesses(t, realm)
+		var callers sync.WaitGroup
+		for _, p := range []process{a, b} {
+			callers.Go(func() { p.checkRefresh(t, realm, realm.token(0), 1) })
+			synctest.Wait()
+		}
+		b.checkRefresh(t, realm, realm.token(1), 2)
+		callers.Wait()
+		realm.check(t, 2, false)
+		if n := b.refresher.semaphore.inUse; n != 0 {
+			t.Errorf("%d slots are in use, want none", n)
+		}
 	})
 }
