@@ -87,3 +87,22 @@ func TestMemoryTurns(t *testing.T) {
 		})
 	})
 }
+
+// MemoryTurns shortens a pause that is longer than MaxPause.
+func TestMemoryTurns_maxPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &store.MemoryTurns{}
+		request := store.TurnRequest{MaxQueue: 2, MaxGroup: 2}
+		leave, err := m.Take(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave(time.Hour)
+		start := time.Now()
+		if _, err := m.Take(t.Context(), request); err != nil ||
+			time.Since(start) != store.MaxPause {
+			t.Errorf("Take() = %v after %v, want a turn after %v", err, time.Since(start),
+				store.MaxPause)
+		}
+	})
+}

@@ -80,8 +80,16 @@ func TestMemoryCalls_forgets(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		checkStored(t, m, 0, 0, 0)
+		m.Begin(t.Context(), key, id, time.Second, time.Minute)
+		m.Renew(t.Context(), key, id, 2*time.Second)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		checkStored(t, m, 0, 0, 0)
 		for range 3 {
 			complete(t, m, 1, []byte("failure"), 0)
+		}
+		if err := m.Finish(t.Context(), key, id, []byte("failure"), Key{}, 0); err != nil {
+			t.Error(err)
 		}
 		time.Sleep(MinWaitTime)
 		synctest.Wait()

@@ -88,7 +88,7 @@ func (tt *turnsTest) waitForQueue(n byte, size int) {
 	tt.Helper()
 	request := turn(n)
 	request.MaxQueue = size
-	for {
+	for start := time.Now(); time.Since(start) < longTime; {
 		ctx, cancel := context.WithTimeout(tt.Context(), 10*time.Millisecond)
 		leave, err := tt.b.Take(ctx, request)
 		cancel()
@@ -102,6 +102,7 @@ func (tt *turnsTest) waitForQueue(n byte, size int) {
 			tt.Fatal(err)
 		}
 	}
+	tt.Fatalf("after %v, there are less than %d callers in the queue", longTime, size)
 }
 
 func (tt *turnsTest) testOneAtATime() {
