@@ -23,6 +23,12 @@
 //     what was lost no longer matters (see Calls). But a process that started after the loss can't
 //     notice it.
 //
+// The user needs these permissions; +cluster|slots only in a cluster:
+//
+//	~{cloakql}:* +eval +evalsha +cluster|slots +del +exists +get +hdel +hget +hgetall +hincrby
+//	+hmget +hset +hsetnx +hstrlen +pexpire +pttl +set +time +zadd +zcard +zrange +zrangebyscore
+//	+zrem +zrevrange +zscore
+//
 // # What someone who can read Redis learns
 //
 // Results of calls are encrypted and authenticated (AES-256-GCM), together with their key, so that
