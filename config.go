@@ -59,7 +59,8 @@ type Config struct {
 	// Revoked has the sessions that ended while their access tokens are still valid. The server
 	// rejects their tokens. If Client is set, the server adds the sessions that Keycloak's
 	// back-channel logout names and those that logout ends, and if Revoked is nil, New makes a set.
-	// A set has the sessions of Realm only; for other realms, set Issuer.CheckRevoked.
+	// A set has the sessions of Realm only; for other realms, set Issuer.CheckRevoked. To add a
+	// session yourself, call Server.EndSession.
 	Revoked *revocation.Set
 
 	// SessionCheck, if set, makes the server ask Keycloak whether the sessions in use are still

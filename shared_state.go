@@ -40,14 +40,21 @@ func (c Config) newFeed() *revocation.Feed {
 	return revocation.NewFeed(c.Revoked, c.Store.Events, c.Log)
 }
 
-// endSession revokes the access tokens of a session, at the other processes too.
-func (s *Server) endSession(end keycloak.SessionEnd) {
-	if s.feed != nil {
-		s.feed.Add(revocation.End(end))
-		return
+// EndSession rejects the access tokens of a session from now on, or those of all sessions of a
+// user. Other servers with the same Config.Store reject them within a second. It doesn't end the
+// session in Keycloak. EndSession does nothing if Config.Revoked and Config.Client are empty.
+func (s *Server) EndSession(end revocation.End) {
+	switch {
+	case s == nil || s.config.Revoked == nil:
+	case s.feed != nil:
+		s.feed.Add(end)
+	default:
+		s.config.Revoked.Add(end)
 	}
-	s.config.Revoked.Add(revocation.End(end))
 }
+
+// endSession is EndSession for package keycloak.
+func (s *Server) endSession(end keycloak.SessionEnd) { s.EndSession(revocation.End(end)) }
 
 // newSessionChecker returns the checker of the sessions in use, or nil if there is none.
 func (s *Server) newSessionChecker() (*keycloak.SessionChecker, error) {
