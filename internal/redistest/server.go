@@ -159,8 +159,21 @@ func (s *Server) CLI(args ...string) string {
 	return out
 }
 
+// SetPassword changes the password of the user default. Connections that have signed in stay open.
+func (s *Server) SetPassword(password string) {
+	s.t.Helper()
+	s.CLI("CONFIG", "SET", "requirepass", password)
+	s.config.Password = password
+}
+
 // tryCLI is like CLI, but returns an error.
 func (s *Server) tryCLI(args ...string) (string, error) {
+	out, err := s.cli(args...).CombinedOutput()
+	return strings.TrimSuffix(string(out), "\n"), err
+}
+
+// cli returns a call of redis-cli.
+func (s *Server) cli(args ...string) *exec.Cmd {
 	all := []string{"-h", "127.0.0.1", "-p", s.port, "-e"} // -e: fail if the response is an error
 	if s.config.TLS {
 		all = append(all, "--tls", "--cacert", s.CAFile())
@@ -169,8 +182,7 @@ func (s *Server) tryCLI(args ...string) (string, error) {
 	if s.config.Password != "" {
 		cmd.Env = append(os.Environ(), "REDISCLI_AUTH="+s.config.Password)
 	}
-	out, err := cmd.CombinedOutput()
-	return strings.TrimSuffix(string(out), "\n"), err
+	return cmd
 }
 
 // start starts the process with this port, and waits until it responds. It returns false if the

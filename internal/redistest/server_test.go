@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,6 +51,22 @@ func TestServer(t *testing.T) {
 	}
 }
 
+// A Monitor records commands of clients, but not those of scripts.
+func TestServer_Monitor(t *testing.T) {
+	s := Start(t)
+	m := s.Monitor()
+	s.CLI("SET", "a", "1")
+	s.CLI("EVAL", "return redis.call('GET', 'a')", "0")
+	s.CLI("GET", "a")
+	want := []string{`"SET" "a" "1"`, `"EVAL" "return redis.call('GET', 'a')" "0"`, `"GET" "a"`}
+	if got := m.Commands(); !slices.Equal(got, want) {
+		t.Errorf("the commands are %q, want %q", got, want)
+	}
+	if got := m.Commands(); len(got) != 0 {
+		t.Errorf("the second call returned %q, want nothing", got)
+	}
+}
+
 // A server with a password refuses clients without it.
 func TestServer_password(t *testing.T) {
 	s := Config{Password: "pass/word"}.Start(t)
@@ -62,6 +79,10 @@ func TestServer_password(t *testing.T) {
 	}
 	if password, _ := u.User.Password(); password != "pass/word" {
 		t.Errorf("the URL has the password %q, want pass/word", password)
+	}
+	s.SetPassword("another")
+	if got := s.CLI("PING"); got != "PONG" {
+		t.Errorf("PING with the new password: %q, want PONG", got)
 	}
 	s.config.Password = "wrong"
 	if out, err := s.tryCLI("PING"); err == nil {
