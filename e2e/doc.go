@@ -15,5 +15,9 @@
 //	TEST_NODE=1 TEST_BROWSER=chromium go test ./e2e # the console and the examples in Chromium; also needs the examples' modules
 //	TEST_IDLE=1 go test -run TestManyConnections ./e2e      # waits two minutes until idle connections are closed
 //	TEST_FIGURES=1 go test -v -run TestHostile ./e2e        # measures the cost of hostile requests
+//	TEST_THROUGHPUT=1 go test -v -run TestThroughput ./e2e  # two processes on two cores; needs wrk
 //	make soak                                               # ten minutes at full load
+//
+// Tests with several processes of the server need redis-server. Other variables make them longer:
+// TEST_REFRESH_ROUNDS, TEST_KILLS, TEST_REVOCATION_INTERVAL, TEST_ATTEMPTS, TEST_STORE_FAULTS.
 package e2e

@@ -80,6 +80,17 @@ func (r *refreshRound) runTab(ctx context.Context, t *testing.T, tab int) {
 	}
 }
 
+// wantOneExchange fails the test unless Keycloak got one call, and the tabs the same tokens. On a
+// busy machine, Redis may take longer than the server waits for it: then tabs try again.
+func (r *refreshRound) wantOneExchange(t *testing.T, exchanges []int) {
+	t.Helper()
+	if !slices.Equal(exchanges, []int{200}) || len(r.got) != 1 || r.endedBy != "" ||
+		r.codes["no response"] > 0 {
+		t.Fatalf("Keycloak's responses were %v, the %d tabs got %s, and %d different tokens; want "+
+			"one call, and the same tokens", exchanges, r.tabs, formatCodes(r.codes), len(r.got))
+	}
+}
+
 // formatCodes formats the number of responses by code.
 func formatCodes(codes map[string]int) string {
 	var parts []string
@@ -111,6 +122,7 @@ func TestRefresh_twoProcesses(t *testing.T) {
 	servers := proxied.serveTwo(t, redistest.Start(t).URL(), issuer,
 		"REFRESH_TOKEN_LIMIT=2000/5ms")
 	session := servers[0].mustLogin(t, user, "secret")
+	codes := map[string]int{}
 	start := time.Now()
 	for n := range rounds {
 		round := &refreshRound{refreshToken: session.RefreshToken, tabs: tabs,
@@ -118,16 +130,16 @@ func TestRefresh_twoProcesses(t *testing.T) {
 			server:  func(tab, _ int) *server { return servers[tab%2] }}
 		round.run(t)
 		exchanges := proxy.exchangesOf(session.RefreshToken)
-		if !slices.Equal(exchanges, []int{200}) || round.codes[""] != tabs || len(round.got) != 1 {
-			t.Fatalf("round %d: Keycloak's responses were %v, the tabs got %s, and %d different "+
-				"tokens; want one call, and the same tokens for %d tabs", n, exchanges,
-				formatCodes(round.codes), len(round.got), tabs)
+		round.wantOneExchange(t, exchanges)
+		for code, n := range round.codes {
+			codes[code] += n
 		}
 		session = *round.successor.Load()
 	}
 	elapsed := time.Since(start)
-	t.Logf("%d rounds of %d tabs at two processes: %d calls to Keycloak, %v a round", rounds, tabs,
-		proxy.callCount()-1, (elapsed / time.Duration(rounds)).Round(time.Millisecond))
+	t.Logf("%d rounds of %d tabs at two processes: %d calls to Keycloak, %v a round; the tabs got "+
+		"%s", rounds, tabs, proxy.callCount()-1,
+		(elapsed / time.Duration(rounds)).Round(time.Millisecond), formatCodes(codes))
 	for _, s := range servers {
 		if name, response := s.me(t, session.AccessToken); name != user {
 			t.Errorf("me is %q, want %q\n%s", name, user, response.body)
@@ -141,40 +153,33 @@ func TestRefresh_twoProcessesSlowKeycloak(t *testing.T) {
 	const tabs = 20
 	local := realm{sharedKeycloak, "local"}
 	redis := redistest.Start(t)
-	for _, delay := range []time.Duration{3 * time.Second, 10 * time.Second, 12 * time.Second} {
-		t.Run(delay.String(), func(t *testing.T) {
-			t.Parallel()
-			user, _ := local.newUser(t, nil)
-			var isSlow atomic.Bool
-			proxy := newTokenProxy(t, sharedKeycloak.url, func() (before, after time.Duration) {
-				if isSlow.Load() {
-					return delay / 2, delay / 2
-				}
-				return 0, 0
-			})
-			proxied, issuer := local.behind(proxy)
-			servers := proxied.serveTwo(t, redis.URL(), issuer)
-			session := servers[0].mustLogin(t, user, "secret")
-			isSlow.Store(true)
-			start := time.Now()
-			round := &refreshRound{refreshToken: session.RefreshToken, tabs: tabs,
-				address: browserAddress(1),
-				server:  func(tab, _ int) *server { return servers[tab%2] }}
-			round.run(t)
-			elapsed := time.Since(start)
-			exchanges := proxy.exchangesOf(session.RefreshToken)
-			if !slices.Equal(exchanges, []int{200}) || round.codes[""] != tabs ||
-				len(round.got) != 1 {
-				t.Fatalf("Keycloak's responses were %v, the tabs got %s, and %d different "+
-					"tokens; want one call, and the same tokens for %d tabs", exchanges,
-					formatCodes(round.codes), len(round.got), tabs)
+	delays := []time.Duration{3 * time.Second, 10 * time.Second, 12 * time.Second}
+	runTogether(t, delays, time.Duration.String, func(t *testing.T, delay time.Duration) {
+		user, _ := local.newUser(t, nil)
+		var isSlow atomic.Bool
+		proxy := newTokenProxy(t, sharedKeycloak.url, func() (before, after time.Duration) {
+			if isSlow.Load() {
+				return delay / 2, delay / 2
 			}
-			t.Logf("all tabs had their tokens after %v", elapsed.Round(time.Millisecond))
-			isSlow.Store(false)
-			_, response := servers[1].refresh(t, round.successor.Load().RefreshToken)
-			wantCode(t, "the next refresh", response, "")
+			return 0, 0
 		})
-	}
+		proxied, issuer := local.behind(proxy)
+		servers := proxied.serveTwo(t, redis.URL(), issuer)
+		session := servers[0].mustLogin(t, user, "secret")
+		isSlow.Store(true)
+		start := time.Now()
+		round := &refreshRound{refreshToken: session.RefreshToken, tabs: tabs,
+			address: browserAddress(1),
+			server:  func(tab, _ int) *server { return servers[tab%2] }}
+		round.run(t)
+		elapsed := time.Since(start)
+		exchanges := proxy.exchangesOf(session.RefreshToken)
+		round.wantOneExchange(t, exchanges)
+		t.Logf("all tabs had their tokens after %v", elapsed.Round(time.Millisecond))
+		isSlow.Store(false)
+		_, response := servers[1].refresh(t, round.successor.Load().RefreshToken)
+		wantCode(t, "the next refresh", response, "")
+	})
 }
 
 // A process is killed while sessions refresh. A session ends only if Keycloak has responded to the

@@ -67,7 +67,9 @@ func sessionEnds() []sessionEnd {
 		}},
 		{name: "the refresh token is revoked (`/revoke`)", end: postToken("/revoke", "token")},
 		{name: "the password is changed", continues: true,
-			end: func(t *testing.T, e endedSession) { e.realm.setPassword(t, e.userID, "changed") }},
+			end: func(t *testing.T, e endedSession) {
+				e.realm.setPassword(t, e.userID, "changed")
+			}},
 		{name: "not-before of the client", realmWide: true,
 			end: func(t *testing.T, e endedSession) { e.realm.setClientNotBefore(t) }},
 		{name: "not-before of the realm", realmWide: true,
@@ -145,70 +147,36 @@ func TestRevocation_twoProcesses(t *testing.T) {
 		{name: "`always`", check: "always", backChannel: true},
 		{name: "`sample`, no back-channel URL", check: "sample"},
 	}
-	results := map[string]map[string][2]time.Duration{} // by column and row; 0: not refused
-	var mu sync.Mutex                                   // guards results
-	t.Cleanup(func() {
-		var table strings.Builder
-		for _, column := range columns {
-			fmt.Fprintf(&table, " | %s", column.name)
-		}
-		table.WriteString(" |\n|---|---|---|---|---|\n")
-		for _, way := range sessionEnds() {
-			fmt.Fprintf(&table, "| %s", way.name)
-			for _, column := range columns {
-				took, ok := results[column.name][way.name]
-				fmt.Fprintf(&table, " | %s", formatRefusals(took, ok))
-			}
-			table.WriteString(" |\n")
-		}
-		t.Logf("seconds until the first TOKEN_REVOKED at the first process and at the second, "+
-			"with REVOCATION_CHECK and an interval of %v:\n\n| what ends the session%s", interval,
-			table.String())
-	})
+	var results sync.Map // of map[string][2]time.Duration by column
+	runTogether(t, columns, func(c revocationColumn) string { return c.name },
+		func(t *testing.T, c revocationColumn) { results.Store(c.name, c.measure(t, interval)) })
+	var table strings.Builder
 	for _, column := range columns {
-		t.Run(column.name, func(t *testing.T) {
-			t.Parallel()
-			r := newRealm(t, sharedKeycloak, nil)
-			servers := r.serveTwo(t, redistest.Start(t).URL(), "REVOCATION_CHECK="+column.check,
-				"REVOCATION_CHECK_INTERVAL="+interval.String())
-			if column.backChannel {
-				r.registerBackChannel(t, servers[0])
-			}
-			record := func(way sessionEnd) {
-				mustEnd := !way.continues && (way.local || way.announced && column.backChannel ||
-					column.check != "off")
-				limit := time.Minute
-				if !mustEnd {
-					limit = 2*interval + 2*time.Second
-				}
-				took := measureRefusal(t, r, servers, way, interval, limit)
-				for i := range servers {
-					if mustEnd && took[i] == 0 {
-						t.Errorf("%s: process %d didn't refuse the token in %v", way.name, i+1,
-							limit)
-					}
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				if results[column.name] == nil {
-					results[column.name] = map[string][2]time.Duration{}
-				}
-				results[column.name][way.name] = took
-			}
-			var running sync.WaitGroup
-			for _, way := range sessionEnds() {
-				if !way.realmWide {
-					running.Go(func() { record(way) })
-				}
-			}
-			running.Wait()
-			for _, way := range sessionEnds() {
-				if way.realmWide { // one after another, since they end each other's sessions
-					record(way)
-				}
-			}
-		})
+		fmt.Fprintf(&table, " | %s", column.name)
 	}
+	table.WriteString(" |\n|---|---|---|---|---|\n")
+	for _, way := range sessionEnds() {
+		fmt.Fprintf(&table, "| %s", way.name)
+		for _, column := range columns {
+			measured, ok := results.Load(column.name)
+			if !ok {
+				table.WriteString(" | not measured")
+				continue
+			}
+			for i, took := range measured.(map[string][2]time.Duration)[way.name] {
+				separator := [2]string{" | ", ", "}[i]
+				if took == 0 {
+					table.WriteString(separator + "–")
+				} else {
+					fmt.Fprintf(&table, "%s%.2f", separator, took.Seconds())
+				}
+			}
+		}
+		table.WriteString(" |\n")
+	}
+	t.Logf("seconds until the first TOKEN_REVOKED at the first process and at the second, with "+
+		"REVOCATION_CHECK and an interval of %v:\n\n| what ends the session%s", interval,
+		table.String())
 }
 
 // A revocationColumn is a configuration for which TestRevocation_twoProcesses measures.
@@ -217,24 +185,52 @@ type revocationColumn struct {
 	backChannel bool   // the URL for back-channel logout is registered
 }
 
-// formatRefusals formats how long the processes took.
-func formatRefusals(took [2]time.Duration, ok bool) string {
-	if !ok {
-		return "not measured"
+// measure ends a session in each way, and returns how long each of two processes took to refuse
+// its access token, by the name of the way.
+func (c revocationColumn) measure(t *testing.T,
+	interval time.Duration) map[string][2]time.Duration {
+	r := newRealm(t, sharedKeycloak, nil)
+	servers := r.serveTwo(t, redistest.Start(t).URL(), "REVOCATION_CHECK="+c.check,
+		"REVOCATION_CHECK_INTERVAL="+interval.String())
+	if c.backChannel {
+		r.registerBackChannel(t, servers[0])
 	}
-	var parts []string
-	for _, d := range took {
-		if d == 0 {
-			parts = append(parts, "–")
-		} else {
-			parts = append(parts, fmt.Sprintf("%.2f", d.Seconds()))
+	results := map[string][2]time.Duration{}
+	var mu sync.Mutex // guards results
+	measure := func(way sessionEnd) {
+		mustEnd := !way.continues && (way.local || way.announced && c.backChannel ||
+			c.check != "off")
+		limit := time.Minute
+		if !mustEnd {
+			limit = 2*interval + 2*time.Second
+		}
+		took := measureRefusal(t, r, servers, way, interval, limit)
+		for i := range servers {
+			if mustEnd && took[i] == 0 {
+				t.Errorf("%s: process %d didn't refuse the token in %v", way.name, i+1, limit)
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		results[way.name] = took
+	}
+	var running sync.WaitGroup
+	for _, way := range sessionEnds() {
+		if !way.realmWide {
+			running.Go(func() { measure(way) })
 		}
 	}
-	return strings.Join(parts, ", ")
+	running.Wait()
+	for _, way := range sessionEnds() {
+		if way.realmWide { // one after another, since they end each other's sessions
+			measure(way)
+		}
+	}
+	return results
 }
 
-// measureRefusal ends a session in use, and returns how long each of the processes took to refuse its
-// access token, or zero if it didn't within limit.
+// measureRefusal ends a session in use, and returns how long each of the processes took to refuse
+// its access token, or zero if it didn't within limit.
 func measureRefusal(t *testing.T, r realm, servers [2]*server, way sessionEnd,
 	interval, limit time.Duration) (took [2]time.Duration) {
 	user, userID := r.newUser(t, nil)
@@ -245,8 +241,8 @@ func measureRefusal(t *testing.T, r realm, servers [2]*server, way sessionEnd,
 	}
 	ended := endedSession{realm: r, first: servers[0], tokens: session, userID: userID,
 		id: servers[0].sessionOf(t, session.AccessToken)}
-	// Use the session for a second, because not-before has a resolution of a second, and then until
-	// a random moment between two checks.
+	// Use the session for a second, because not-before has a resolution of a second, and then
+	// until a random moment between two checks.
 	inUse := 1100*time.Millisecond + rand.N(interval)
 	for start := time.Now(); time.Since(start) < inUse; time.Sleep(20 * time.Millisecond) {
 		for _, s := range servers {

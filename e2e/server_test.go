@@ -147,6 +147,9 @@ func (r result) code() string {
 	return strings.TrimSuffix(e.Code+"/"+e.Reason, "/")
 }
 
+// serverClient keeps as many connections open as the largest test uses at once.
+var serverClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
+
 // sendQuery sends a query, with an access token unless bearer is empty.
 func (s *server) sendQuery(ctx context.Context, bearer, query string,
 	variables map[string]any) (result, error) {
@@ -157,7 +160,13 @@ func (s *server) sendQuery(ctx context.Context, bearer, query string,
 // front of the server would. The server needs TRUSTED_PROXIES=127.0.0.1.
 func (s *server) sendQueryFrom(ctx context.Context, address, bearer, query string,
 	variables map[string]any) (result, error) {
-	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
+	return s.send(ctx, address, bearer, map[string]any{"query": query, "variables": variables})
+}
+
+// send sends a GraphQL request, with the address and the access token unless they are empty.
+func (s *server) send(ctx context.Context, address, bearer string,
+	content map[string]any) (result, error) {
+	body, err := json.Marshal(content)
 	if err != nil {
 		return result{}, err
 	}
@@ -173,20 +182,20 @@ func (s *server) sendQueryFrom(ctx context.Context, address, bearer, query strin
 	if bearer != "" {
 		request.Header.Set("Authorization", "Bearer "+bearer)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := serverClient.Do(request)
 	if err != nil {
 		return result{}, err
 	}
 	defer response.Body.Close()
-	content, err := io.ReadAll(response.Body)
+	responseBody, err := io.ReadAll(response.Body)
 	if err != nil {
 		return result{}, err
 	}
 	if response.StatusCode != http.StatusOK {
-		return result{}, fmt.Errorf("status %d: %s", response.StatusCode, content)
+		return result{}, fmt.Errorf("status %d: %s", response.StatusCode, responseBody)
 	}
-	out := result{body: string(content)}
-	return out, json.Unmarshal(content, &out)
+	out := result{body: string(responseBody)}
+	return out, json.Unmarshal(responseBody, &out)
 }
 
 // query is like sendQuery, and fails the test if there is no GraphQL response.
