@@ -93,7 +93,9 @@ func NewClient(config ClientConfig) (*Client, error) {
 		config.RefreshGraceAnyNetwork
 	c.refresher.log, c.refresher.stats = config.Log, stats
 	c.refresher.checkRevoked = config.CheckRevoked
-	c.refresher.shared = newSharedRefresher(config, stats)
+	if shared := newSharedRefresher(config, stats); shared != nil {
+		shared.cached, c.refresher.shared = c.refresher.cached, shared
+	}
 	return c, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cloakql/cloakql/identity"
+	"github.com/cloakql/cloakql/store"
 )
 
 // These constants limit the responses that are cached for the grace period. A response over a limit
@@ -77,6 +78,11 @@ type exchange struct {
 	sessionEnded  bool // the session ended while in flight; guarded by refresher.mu
 	isSuperseded  bool // the new refresh token was presented; guarded by refresher.mu
 	refusalLogged bool // the log says why an earlier response isn't repeated
+
+	// The call in the shared store; zero if this process didn't make the exchange. Written before
+	// done is closed, like the result.
+	callKey store.CallKey
+	callID  store.CallID
 
 	// The result, written before done is closed.
 	token         *identity.OpenIDToken
@@ -378,6 +384,22 @@ func (r *refresher) endSession(refreshToken identity.Secret) {
 			}
 		}
 	}
+}
+
+// cached returns the cached responses to this process's exchanges, unless they are superseded.
+func (r *refresher) cached() (results []unstoredResult) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, entries := range r.exchanges {
+		for _, e := range entries {
+			if e.isDone() && !e.isSuperseded && e.callID != (store.CallID{}) {
+				u := r.shared.unstoredResult(e.callKey, e.callID, exchangeResult{token: e.token})
+				u.at = e.doneAt
+				results = append(results, u)
+			}
+		}
+	}
+	return results
 }
 
 // networkOf returns the caller's network. All callers without a known address count as one network.

@@ -36,6 +36,7 @@ type sharedRefresher struct {
 	log     *slog.Logger
 	stats   *clientStats
 	health  storeHealth
+	cached  func() []unstoredResult // the results in this process that may be repeated
 
 	closeOnce sync.Once
 	closed    chan struct{}
@@ -91,7 +92,7 @@ func (s *sharedRefresher) exchange(ctx context.Context, e *exchange, refreshToke
 	rand.Read(id[:])
 	call, err := s.begin(ctx, key, id)
 	switch {
-	case err != nil && s.health.record(ctx, err) < storeGiveUpTime:
+	case err != nil && s.record(ctx, err) < storeGiveUpTime:
 		s.stats.storeRefusals.Add(1)
 		// The store may have started the call: end it, so that nobody waits for it.
 		s.storeLater(key, id, exchangeResult{err: identity.ErrRefreshInterrupted})
@@ -99,11 +100,12 @@ func (s *sharedRefresher) exchange(ctx context.Context, e *exchange, refreshToke
 			Detail: err.Error()}}
 	case err != nil:
 		s.stats.storeFallbacks.Add(1)
+		e.callKey, e.callID = key, id
 		result := newExchangeResult(do.exchangeToken(ctx))
 		s.storeLater(key, id, result)
 		return result
 	}
-	s.health.record(ctx, nil)
+	s.record(ctx, nil)
 	switch {
 	case call.State == store.CallInFlight:
 		do.release()
@@ -119,6 +121,7 @@ func (s *sharedRefresher) exchange(ctx context.Context, e *exchange, refreshToke
 	if call.OtherGroup {
 		s.logRefusedRepeat(ctx, e, reasonOtherNetwork)
 	}
+	e.callKey, e.callID = key, id
 	stopRenewing := s.renew(ctx, key, id)
 	result := newExchangeResult(do.exchangeToken(ctx))
 	stopRenewing()
@@ -127,6 +130,18 @@ func (s *sharedRefresher) exchange(ctx context.Context, e *exchange, refreshToke
 		s.storeLater(key, id, result)
 	}
 	return result
+}
+
+// record is storeHealth.record. A store that fails may lose its data, so record lets this process
+// store its results again.
+func (s *sharedRefresher) record(ctx context.Context, err error) (downFor time.Duration) {
+	downFor, isFirst := s.health.record(ctx, err)
+	if isFirst {
+		for _, u := range s.cached() {
+			s.addUnstored(u, maxUnstoredResults)
+		}
+	}
+	return downFor
 }
 
 func newExchangeResult(token *identity.OpenIDToken, err error) exchangeResult {
@@ -148,7 +163,7 @@ func (s *sharedRefresher) wait(ctx context.Context, e *exchange, key store.CallK
 	call, err := s.calls.Wait(waitCtx, key, id)
 	switch {
 	case err != nil && waitCtx.Err() == nil:
-		s.health.record(ctx, err)
+		s.record(ctx, err)
 		s.stats.storeRefusals.Add(1)
 		return exchangeResult{err: &identity.Error{Reason: identity.ErrStoreUnavailable,
 			Detail: err.Error()}}
@@ -183,7 +198,7 @@ func (s *sharedRefresher) renew(ctx context.Context, key store.CallKey,
 			if ctx.Err() != nil || errors.Is(err, store.ErrLeaseLost) {
 				return
 			}
-			s.health.record(ctx, err)
+			s.record(ctx, err)
 		}
 	}()
 	return func() {
@@ -204,7 +219,7 @@ func (s *sharedRefresher) finish(ctx context.Context, u unstoredResult, encoded 
 			Detail: "Keycloak's response is too large for the shared store"}}
 		err = s.calls.Finish(callCtx, u.key, u.id, failure.encode(), store.Key{}, 0)
 	}
-	s.health.record(ctx, err)
+	s.record(ctx, err)
 	return err
 }
 
@@ -236,11 +251,15 @@ func (s *sharedRefresher) successor(token *identity.OpenIDToken, subject store.K
 // storeLater stores a result in the background as soon as the store is available, unless it would
 // be forgotten by then.
 func (s *sharedRefresher) storeLater(key store.CallKey, id store.CallID, result exchangeResult) {
-	u := s.unstoredResult(key, id, result)
 	limit := maxUnstoredResults
 	if result.err != nil { // failures must not displace responses
 		limit /= 2
 	}
+	s.addUnstored(s.unstoredResult(key, id, result), limit)
+}
+
+// addUnstored stores a result in the background, unless limit results are unstored already.
+func (s *sharedRefresher) addUnstored(u unstoredResult, limit int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.unstored) >= limit {
@@ -317,7 +336,7 @@ func (s *sharedRefresher) markKeyUsed(ctx context.Context, key store.Key) error 
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	err := s.calls.MarkUsed(ctx, key, s.keep)
-	s.health.record(ctx, err)
+	s.record(ctx, err)
 	return err
 }
 
@@ -335,7 +354,7 @@ func (s *sharedRefresher) isSuperseded(ctx context.Context, e *exchange,
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	downFor := s.health.record(ctx, err)
+	downFor := s.record(ctx, err)
 	if err == nil {
 		return used, nil
 	}

@@ -563,3 +563,23 @@ func TestRefresh_nextTokenWhileWaiting(t *testing.T) {
 		}
 	})
 }
+
+// If the store loses its data, a process that notices a failure stores its responses again, so that
+// other processes don't exchange the tokens a second time.
+func TestRefresh_storeLosesData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		realm := &rotatingRealm{}
+		a, b := newProcesses(t, realm)
+		a.checkRefresh(t, realm, realm.token(0), 1)
+		a.checkRefresh(t, realm, realm.token(1), 2)
+		calls := &store.MemoryCalls{}
+		a.calls.Calls, b.calls.Calls = calls, calls
+		a.calls.fail("IsUsed", 1)
+		a.checkRefreshError(t, realm.token(1), identity.ErrStoreUnavailable)
+		time.Sleep(storeRetryInterval + time.Millisecond)
+		b.checkRefresh(t, realm, realm.token(1), 2)
+		realm.check(t, 2, false)
+		// The first response is superseded, so it wasn't stored again.
+		b.checkRefreshError(t, realm.token(0), identity.ErrRefreshReused)
+	})
+}

@@ -76,16 +76,17 @@ func isStoreFailure(err error) bool {
 }
 
 // record records the error of a call to the store, which is nil if the call succeeded. It returns
-// how long the store has been unavailable.
-func (h *storeHealth) record(ctx context.Context, err error) (downFor time.Duration) {
+// how long the store has been unavailable, and whether this is the first failure since a success.
+func (h *storeHealth) record(ctx context.Context,
+	err error) (downFor time.Duration, isFirst bool) {
 	now := time.Now()
 	h.mu.Lock()
 	if !isStoreFailure(err) {
 		h.downSince = time.Time{}
 		h.mu.Unlock()
-		return 0
+		return 0, false
 	}
-	if h.downSince.IsZero() {
+	if isFirst = h.downSince.IsZero(); isFirst {
 		h.downSince = now
 	}
 	downFor = now.Sub(h.downSince)
@@ -98,7 +99,7 @@ func (h *storeHealth) record(ctx context.Context, err error) (downFor time.Durat
 		h.log.LogAttrs(ctx, slog.LevelWarn, h.message, slog.Any("error", err),
 			slog.Duration("downFor", downFor.Round(time.Second)))
 	}
-	return downFor
+	return downFor, isFirst
 }
 
 // storeKeys makes the keys of a Client's entries in a shared store. They depend on the realm and

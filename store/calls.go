@@ -89,9 +89,10 @@ var (
 //
 // Clock: a store uses one clock. A shared store uses its own, because its callers' clocks differ.
 //
-// Errors: if the store fails, the error wraps ErrUnavailable. A store that has lost its data
-// returns ErrUnavailable from Begin for as long as a lease or a result that it lost could have
-// lasted, because otherwise a call would be made twice.
+// Errors: if the store fails, the error wraps ErrUnavailable. For as long as a lease or a result
+// that a store has lost could have lasted, Begin starts no call, because otherwise a call would be
+// made twice: it returns ErrUnavailable, unless the call is in flight or has a result. Callers may
+// store their results again with Finish.
 //
 // All methods are safe for concurrent use. They return ctx.Err() soon after ctx is done.
 type Calls interface {

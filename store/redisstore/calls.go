@@ -19,8 +19,8 @@ import (
 //   - g, a hash, has the first group that called Begin for a used subject
 //   - epoch is the lossDetector's
 //
-// After a loss of data, Begin fails for the longest lease or keep that this process has used, at
-// least 10 seconds and at most a minute.
+// After a loss of data, Begin starts no call for the longest lease or keep that this process has
+// used, at least 10 seconds and at most a minute.
 type calls struct{ *Client }
 
 // States of an attempt in the replies of scripts. In Redis, there is also the state "over": the
@@ -67,14 +67,16 @@ local call, used, groups, epoch = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local subject, group, id = ARGV[1], ARGV[2], ARGV[3]
 local lease, keep, memory = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local knownEpoch, knownCount, newEpoch = ARGV[7], tonumber(ARGV[8]), ARGV[9]
+local mayStart = ARGV[10] == '1'
 
 redis.call('HSETNX', epoch, 'id', newEpoch)
 local epochID = redis.call('HGET', epoch, 'id')
 local count = tonumber(redis.call('HGET', epoch, 'count') or 0)
 if knownEpoch ~= '' and (epochID ~= knownEpoch or count < knownCount) then
-  return {'lost', epochID, count}
+  mayStart = false
+else
+  count = redis.call('HINCRBY', epoch, 'count', 1)
 end
-count = redis.call('HINCRBY', epoch, 'count', 1)
 
 local otherGroup = 0
 if markUsed(used, groups, subject, keep) then
@@ -94,6 +96,7 @@ end
 if isCurrent and last[2] == 'in flight' and last[1] ~= id then
   return {'in flight', epochID, count, otherGroup, last[1]}
 end
+if not mayStart then return {'lost', epochID, count} end
 redis.call('DEL', call)
 redis.call('HSET', call, 'id', id, 'state', 'in flight', 'until', text(now + lease))
 expire(call, lease + memory)
@@ -200,14 +203,16 @@ func (c calls) Begin(
 	if err := validateTime("keep", keep, 0); err != nil {
 		return store.Call{}, err
 	}
-	known, newEpoch, err := c.losses.begin(max(lease, keep), time.Now())
-	if err != nil {
-		return store.Call{}, err
+	known, newEpoch, mayStart := c.losses.begin(max(lease, keep), time.Now())
+	mayStartText := "0"
+	if mayStart {
+		mayStartText = "1"
 	}
 	keys := append(append([]string{c.callKey(key)}, c.usedKeys()...), c.epochKey())
 	reply, err := c.runList(ctx, 3, beginScript, keys, hex.EncodeToString(key.Subject[:]),
 		hex.EncodeToString(key.Group[:]), hex.EncodeToString(id[:]), microseconds(lease),
-		microseconds(keep), microseconds(attemptMemory), known.id, known.count, newEpoch)
+		microseconds(keep), microseconds(attemptMemory), known.id, known.count, newEpoch,
+		mayStartText)
 	if err != nil {
 		return store.Call{}, err
 	}

@@ -5,11 +5,9 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/cloakql/cloakql/store"
 )
 
-// Bounds of the time for which Begin fails after a loss of data.
+// Bounds of the time for which Begin starts no call after a loss of data.
 const (
 	minLossTime = 10 * time.Second
 	maxLossTime = time.Minute
@@ -23,7 +21,7 @@ type lossDetector struct {
 	mu        sync.Mutex // guards the fields below
 	epoch     epoch      // the latest that is known; the zero value before the first
 	lossTime  time.Duration
-	lostUntil time.Time // until then, Begin fails
+	lostUntil time.Time // until then, Begin starts no call
 	lossCount int64
 }
 
@@ -40,16 +38,15 @@ func (l *lossDetector) known() (known epoch, newID string) {
 	return l.epoch, rand.Text()
 }
 
-// begin is known for Begin. It returns store.ErrUnavailable if Redis lost its data a moment ago.
-// duration is the longest time for which the data of this call matters.
-func (l *lossDetector) begin(duration time.Duration, now time.Time) (epoch, string, error) {
+// begin is known for Begin. mayStart is false if Redis lost its data a moment ago. duration is the
+// longest time for which the data of this call matters.
+func (l *lossDetector) begin(
+	duration time.Duration, now time.Time,
+) (known epoch, newID string, mayStart bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lossTime = max(l.lossTime, min(duration, maxLossTime))
-	if now.Before(l.lostUntil) {
-		return epoch{}, "", store.ErrUnavailable
-	}
-	return l.epoch, rand.Text(), nil
+	return l.epoch, rand.Text(), !now.Before(l.lostUntil)
 }
 
 // observe takes the epoch that a script returned. before is the known epoch when the call of the

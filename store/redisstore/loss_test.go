@@ -41,7 +41,7 @@ func TestLossDetector(t *testing.T) {
 	}
 }
 
-// After a loss, Begin fails for as long as the lost data could have mattered.
+// After a loss, Begin starts no call for as long as the lost data could have mattered.
 func TestLossDetector_begin(t *testing.T) {
 	for _, tt := range []struct{ longest, want time.Duration }{
 		{time.Second, minLossTime}, {30 * time.Second, 30 * time.Second}, {time.Hour, maxLossTime},
@@ -49,16 +49,16 @@ func TestLossDetector_begin(t *testing.T) {
 		var l lossDetector
 		now := time.Unix(1000, 0)
 		for _, duration := range []time.Duration{tt.longest, time.Second} {
-			if _, _, err := l.begin(duration, now); err != nil {
-				t.Fatal(err)
+			if _, _, mayStart := l.begin(duration, now); !mayStart {
+				t.Fatal("begin() = false before the loss, want true")
 			}
 		}
 		l.observe(epoch{"a", 1}, epoch{"b", 1}, slog.New(slog.DiscardHandler), now)
-		if _, _, err := l.begin(1, now.Add(tt.want-1)); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("longest %v: begin() = %v, want %v", tt.longest, err, store.ErrUnavailable)
+		if _, _, mayStart := l.begin(1, now.Add(tt.want-1)); mayStart {
+			t.Errorf("longest %v: begin() = true before %v, want false", tt.longest, tt.want)
 		}
-		if _, _, err := l.begin(1, now.Add(tt.want)); err != nil {
-			t.Errorf("longest %v: begin() after %v = %v, want nil", tt.longest, tt.want, err)
+		if _, _, mayStart := l.begin(1, now.Add(tt.want)); !mayStart {
+			t.Errorf("longest %v: begin() = false after %v, want true", tt.longest, tt.want)
 		}
 	}
 }
@@ -117,6 +117,17 @@ func TestCalls_loss(t *testing.T) {
 			key := calls{c}.callKey(store.CallKey{Subject: store.Key{9}})
 			if server.CLI("EXISTS", key) != "0" {
 				t.Error("Begin() failed, but started a call")
+			}
+			// A result that a process stores again is returned at once.
+			key8 := store.CallKey{Subject: store.Key{8}}
+			err = s.Calls.Finish(t.Context(), key8, store.CallID{7}, []byte("result"), store.Key{},
+				time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			call, err := s.Calls.Begin(t.Context(), key8, store.CallID{8}, time.Second, time.Second)
+			if err != nil || call.State != store.CallDone || string(call.Result) != "result" {
+				t.Errorf("Begin() = %+v, %v; want the result", call, err)
 			}
 			if got := c.Stats().Losses; got != 1 {
 				t.Errorf("%d losses, want 1", got)
