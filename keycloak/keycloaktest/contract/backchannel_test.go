@@ -108,6 +108,16 @@ func TestLogout_backchannel(t *testing.T) {
 			s.must(s.kc.logoutUser(u.userRef))
 			l.recordPaths(s, u)
 		})
+		suite.add("password changed, sign out from other devices", func(s *scenario) {
+			u := s.addUser(r, nil)
+			login(s, u, "sid-required")
+			b := s.newBrowser()
+			b.login(u, "client_id", "sid-required")
+			page := b.open(r.authURL("client_id", "sid-required", "kc_action", "UPDATE_PASSWORD"))
+			s.recordPageOrRedirect(b.submit(page, "password-new", "another", "password-confirm",
+				"another", "logout-sessions", "on"))
+			l.recordPaths(s, u)
+		})
 		suite.add("offline session", func(s *scenario) {
 			u := s.addUser(r, nil)
 			s.recordOutcome("logout",
