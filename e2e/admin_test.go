@@ -110,9 +110,16 @@ func (k *keycloak) callAdminPath(t *testing.T, method, path string, content any)
 	return body, location[strings.LastIndex(location, "/")+1:]
 }
 
-// adminToken returns an access token of the administrator of a real Keycloak.
+// adminToken returns an access token of the administrator of a real Keycloak. The token lasts a
+// minute; adminToken returns it for half of that.
 func (k *keycloak) adminToken(t *testing.T) string {
 	t.Helper()
+	k.adminMu.Lock()
+	defer k.adminMu.Unlock()
+	if time.Since(k.adminTokenAt) < 30*time.Second {
+		return k.lastAdminToken
+	}
+	now := time.Now()
 	_, tokenResponse := k.token(t, "master", "grant_type", "password", "client_id", "admin-cli",
 		"username", "admin", "password", "admin")
 	var token struct {
@@ -121,6 +128,7 @@ func (k *keycloak) adminToken(t *testing.T) string {
 	if json.Unmarshal([]byte(tokenResponse), &token); token.AccessToken == "" {
 		t.Fatalf("the administrator admin/admin can't sign in: %s", tokenResponse)
 	}
+	k.lastAdminToken, k.adminTokenAt = token.AccessToken, now
 	return token.AccessToken
 }
 

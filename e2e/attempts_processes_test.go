@@ -17,6 +17,10 @@ import (
 func TestAttempts_twoProcesses(t *testing.T) {
 	t.Parallel()
 	const perNetwork, allNetworks = 10, 50
+	if usesRealKeycloak() {
+		t.Log("not run: only the number of calls to Keycloak matters, not who answers them")
+		return
+	}
 	attempts := number("TEST_ATTEMPTS", 3_000)
 	r := newRealm(t, sharedKeycloak, nil)
 	user, _ := r.newUser(t, nil)
@@ -26,6 +30,10 @@ func TestAttempts_twoProcesses(t *testing.T) {
 	servers := proxied.serveTwo(t, redis.URL(), issuer, "LOGIN_ACCOUNT_LIMIT=10/24h",
 		"LOGIN_ACCOUNT_SLOW_LIMIT=2000/24h", "LOGIN_ADDRESS_LIMIT=2000/5ms",
 		"ADDRESS_LIMIT=2000/5ms", "LOGIN_REFUSAL_PAUSE=0", "MAX_LOGINS=1000")
+	for _, s := range servers {
+		s.mustLogin(t, user, "secret") // from now on, refusals take as long as this
+	}
+	loginCalls := proxy.callCount()
 	sentCounts := map[string]int{}
 	// send sends n attempts to both processes, from addresses that address returns, until the
 	// last three in a row are refused without a call to Keycloak.
@@ -85,11 +93,12 @@ func TestAttempts_twoProcesses(t *testing.T) {
 		t.Errorf("from one network, Keycloak refused %d attempts; want the limit, %d", inOneNetwork,
 			perNetwork)
 	}
-	if got != allNetworks || proxy.callCount() != allNetworks {
+	calls := proxy.callCount() - loginCalls
+	if got != allNetworks || calls != allNetworks {
 		t.Errorf("from all networks, Keycloak refused %d attempts, and got %d calls; want the "+
-			"limit, %d", got, proxy.callCount(), allNetworks)
+			"limit, %d", got, calls, allNetworks)
 	}
 	elapsed := time.Since(start)
 	t.Logf("%d attempts at two processes in %v: %s; Keycloak got %d calls", attempts,
-		elapsed.Round(time.Millisecond), formatCodes(sentCounts), proxy.callCount())
+		elapsed.Round(time.Millisecond), formatCodes(sentCounts), calls)
 }

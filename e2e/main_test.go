@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -98,6 +99,10 @@ type keycloak struct {
 	listener net.Listener         // reserves a fake's port until its first start
 	fake     *keycloaktest.Server // nil while it isn't running, and if Keycloak is real
 	resume   func()               // ends a fake's hang
+
+	adminMu        sync.Mutex // guards the fields below, of a real Keycloak
+	lastAdminToken string
+	adminTokenAt   time.Time // when lastAdminToken was requested
 }
 
 // usesRealKeycloak reports whether the tests run against a real Keycloak.
@@ -141,6 +146,7 @@ func isolatedKeycloak(t *testing.T) *keycloak {
 // start starts the Keycloak, with new keys.
 func (k *keycloak) start() error {
 	if k.env != nil {
+		k.adminTokenAt = time.Time{} // the new Keycloak has other keys
 		return k.script("start")
 	}
 	file, err := os.ReadFile(repository + "/deploy/keycloak/local-realm.json")
