@@ -45,6 +45,7 @@ import (
 	"github.com/cloakql/cloakql/limits"
 	"github.com/cloakql/cloakql/revocation"
 	"github.com/cloakql/cloakql/signin"
+	"github.com/cloakql/cloakql/store"
 	"github.com/cloakql/cloakql/throttle"
 )
 
@@ -490,6 +491,9 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 		text = "ready: the cached keys are still valid, but can't be refreshed"
 	case storeErr != nil: // all processes may share the problem, so they must not all be not ready
 		text, detail = "ready: "+storeProblem, storeErr.Error()
+		if detail == store.ErrUnavailable.Error() { // text says so already
+			detail = ""
+		}
 	}
 	if s.config.Local && detail != "" {
 		text += ": " + s.config.rewriteDetail(detail)
