@@ -159,7 +159,8 @@ func (s *Server) CLI(args ...string) string {
 	return out
 }
 
-// SetPassword changes the password of the user default. Connections that have signed in stay open.
+// SetPassword changes the password of the user default. Connections that have authenticated stay
+// open.
 func (s *Server) SetPassword(password string) {
 	s.t.Helper()
 	s.CLI("CONFIG", "SET", "requirepass", password)
