@@ -185,7 +185,12 @@ func (f *Feed) read(ctx context.Context) (more bool, err error) {
 	f.resend = f.resend || batch.Lost
 	f.mu.Unlock()
 	if !batch.MissedUntil.IsZero() {
-		f.set.MarkDropped(batch.MissedUntil.Add(clockTolerance))
+		// Not later than new tokens are issued: these must be accepted.
+		until := batch.MissedUntil.Add(clockTolerance)
+		if now := time.Now().Add(-endMargin); until.After(now) {
+			until = now
+		}
+		f.set.MarkDropped(until)
 	}
 	for _, data := range batch.Events {
 		if end, err := decodeEnd(data); err == nil {
@@ -224,7 +229,9 @@ func (f *Feed) flush(ctx context.Context) {
 
 // append adds ends to the store.
 func (f *Feed) append(ctx context.Context, ends []End) error {
-	keep := min(f.set.keepTime()+clockTolerance, store.MaxEventTime)
+	// As long as any token may live: another process may know tokens that live longer than those
+	// that this process has seen.
+	keep := min(f.set.maxKeepTime()+clockTolerance, store.MaxEventTime)
 	events := make([]store.Event, 0, len(ends))
 	for _, end := range ends {
 		if data := encodeEnd(end); len(data) <= store.MaxEventBytes {

@@ -178,6 +178,45 @@ func TestFeed_full(t *testing.T) {
 	})
 }
 
+// Even if the store drops events that are only minutes old, a process that starts later accepts
+// tokens that are issued afterwards.
+func TestFeed_fullAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := &store.MemoryEvents{MaxEvents: 10}
+		a := startFeed(t, events, 0)
+		for i := range 11 {
+			a.Add(End{SessionID: fmt.Sprint("s", i)})
+		}
+		time.Sleep(time.Minute)
+		b := startFeed(t, events, 0)
+		synctest.Wait()
+		if err := b.set.Check(issuedAt("another", "alice", time.Now())); err != nil {
+			t.Errorf("a new token: Check() = %v, want nil", err)
+		}
+		old := issuedAt("another", "alice", time.Now().Add(-2*time.Minute))
+		if err := b.set.Check(old); !errors.Is(err, identity.ErrTokenExpired) {
+			t.Errorf("a token from before the end: Check() = %v, want ErrTokenExpired", err)
+		}
+	})
+}
+
+// The store has an end for as long as any token may live, even if the process that added it has
+// seen only tokens that live shorter.
+func TestFeed_longTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := &store.MemoryEvents{}
+		startFeed(t, events, 0).Add(End{SessionID: "s1"})
+		time.Sleep(20 * time.Hour)
+		b := startFeed(t, events, 0)
+		synctest.Wait()
+		token := issuedAt("s1", "alice", time.Now().Add(-21*time.Hour))
+		token.ExpiresAt = time.Now().Add(time.Hour)
+		if err := b.set.Check(token); !errors.Is(err, identity.ErrTokenRevoked) {
+			t.Errorf("Check() = %v, want ErrTokenRevoked", err)
+		}
+	})
+}
+
 // A process that stops adds what the store lacks. Stop may be called without Start, and twice.
 func TestFeed_Stop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

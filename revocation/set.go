@@ -180,6 +180,12 @@ func (s *Set) Ends() []End {
 	return ends
 }
 
+// maxKeepTime returns how long tokens may live.
+func (s *Set) maxKeepTime() time.Duration {
+	s.init()
+	return s.MaxTokenLifetime
+}
+
 // keepTime returns how long tokens live as far as the set knows.
 func (s *Set) keepTime() time.Duration {
 	s.init()

@@ -326,14 +326,16 @@ func (raw *rawSettings) groups() []group {
 				fieldNames:  "redisstore.Config.SealSecrets",
 				defaultText: "derived from `" + secretName + "`",
 				doc: "The secret that responses with tokens are encrypted with before they go to " +
-					"Redis, of at least 16 characters. To change it, write several, separated by " +
-					"commas: the first encrypts, and each of them decrypts.",
+					"Redis, of at least 16 bytes. Several may be separated by commas: the first " +
+					"encrypts, and each of them decrypts. How to change it, and the client's " +
+					"secret: docs/operating.md, Several processes.",
 			}, {
 				name: "STORE_PREFIX", dest: anyValue(&raw.Redis.Prefix),
 				fieldNames:  "redisstore.Config.Prefix",
-				defaultText: "`cloakql:<KEYCLOAK_REALM_NAME>:<KEYCLOAK_CLIENT_ID>`",
-				doc: "What the names of all keys in Redis begin with. Processes share only what " +
-					"has the same prefix.",
+				defaultText: "`cloakql:` and a hash of the realm's URL and `KEYCLOAK_CLIENT_ID`",
+				doc: "What the names of all keys in Redis begin with, of at most 64 letters, " +
+					"digits and `._:-`. Processes share only what has the same prefix. Set it " +
+					"if processes reach Keycloak at different values of `KEYCLOAK_SERVER_URL`.",
 			}},
 		},
 		{

@@ -3,10 +3,8 @@ package settings
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"regexp"
 	"strings"
 
-	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/store/redisstore"
 )
 
@@ -25,7 +23,7 @@ func (raw *rawSettings) finishStore(p *problems) {
 	}
 	redis.URL = redisstore.NewSecret(raw.storeURL.Reveal())
 	if redis.Prefix == "" {
-		redis.Prefix = defaultPrefix(raw.realmName, raw.Server.Client.ClientID)
+		redis.Prefix = defaultPrefix(raw.Server.Realm.Issuer(), raw.Server.Client.ClientID)
 	}
 	for key := range strings.SplitSeq(raw.storeKeys.Reveal(), ",") {
 		if key = strings.TrimSpace(key); key != "" {
@@ -36,7 +34,14 @@ func (raw *rawSettings) finishStore(p *problems) {
 		if p.hasAny(secretName, secretName+"_FILE") {
 			return
 		}
-		redis.SealSecrets = []redisstore.Secret{derivedKey(raw.Server.Client.ClientSecret)}
+		secret := raw.Server.Client.ClientSecret.Reveal()
+		if len(secret) < redisstore.MinSealSecretBytes {
+			p.add(storeKeyName, "is missing: %s is shorter than %d bytes, so no key can be derived "+
+				"from it. Expected a secret of at least %[2]d bytes", secretName,
+				redisstore.MinSealSecretBytes)
+			return
+		}
+		redis.SealSecrets = []redisstore.Secret{redisstore.NewSecret(secret)}
 	}
 	client, err := redisstore.Open(*redis)
 	if err != nil {
@@ -59,20 +64,9 @@ func (raw *rawSettings) checkNoStore(p *problems) {
 	}
 }
 
-var prefixPattern = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
-
-// defaultPrefix returns the default of STORE_PREFIX. If the names have other characters than a
-// prefix may have, it has a hash of them.
+// defaultPrefix returns the default of STORE_PREFIX: a hash of the realm's URL and the client ID, so
+// that realms with the same name at different Keycloaks have different prefixes.
 func defaultPrefix(realm, client string) string {
-	prefix := "cloakql:" + realm + ":" + client
-	if prefixPattern.MatchString(prefix) {
-		return prefix
-	}
 	sum := sha256.Sum256([]byte(realm + "\x00" + client))
-	return "cloakql:" + hex.EncodeToString(sum[:16])
-}
-
-// derivedKey returns the default of STORE_KEY.
-func derivedKey(clientSecret identity.Secret) redisstore.Secret {
-	return redisstore.NewSecret("cloakql store key, derived from: " + clientSecret.Reveal())
+	return "cloakql:" + hex.EncodeToString(sum[:8])
 }

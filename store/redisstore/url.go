@@ -34,8 +34,7 @@ var parameters = map[string][]string{
 }
 
 var (
-	databasePattern  = regexp.MustCompile(`^(/[0-9]{0,5})?$`)
-	parameterPattern = regexp.MustCompile(`^[a-z_]{1,40}$`)
+	databasePattern = regexp.MustCompile(`^(/[0-9]{0,5})?$`)
 )
 
 // opener returns a function that returns a new client for the URL of c. A client that was just
@@ -59,11 +58,8 @@ func (c Config) opener() (func() redis.UniversalClient, error) {
 		return nil, errURL
 	}
 	for name := range query {
-		if !parameterPattern.MatchString(name) {
-			return nil, errURL
-		}
 		if !slices.Contains(allowedParameters, name) {
-			return nil, fmt.Errorf("the parameter %s of the URL isn't supported: expected %s", name,
+			return nil, fmt.Errorf("the URL has a parameter that isn't supported: expected %s",
 				strings.Join(append([]string{"none"}, allowedParameters...), ", "))
 		}
 	}
