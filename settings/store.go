@@ -64,8 +64,8 @@ func (raw *rawSettings) checkNoStore(p *problems) {
 	}
 }
 
-// defaultPrefix returns the default of STORE_PREFIX. It has a hash of the realm's URL and the client
-// ID, so that realms with the same name at different Keycloaks have different prefixes.
+// defaultPrefix returns the default of STORE_PREFIX. It has a hash of the realm's URL and of the
+// client ID: realms with the same name at different Keycloaks have different prefixes.
 func defaultPrefix(realm, client string) string {
 	sum := sha256.Sum256([]byte(realm + "\x00" + client))
 	return "cloakql:" + hex.EncodeToString(sum[:8])
