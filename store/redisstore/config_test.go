@@ -60,7 +60,7 @@ func TestOpen_errors(t *testing.T) {
 		{withURL("redis://:hunter2@"), "the URL is invalid"},
 		{withURL("redis://:hun/ter2@localhost"), "the URL is invalid"},
 		{withURL("redis://user:12/hunter2@localhost"), "the path of the URL"},
-		{withURL("redis://user:12?hunter2@localhost"), "the URL is invalid"},
+		{withURL("redis://user:12?hunter2@localhost"), "a parameter"},
 		{withURL("redis://user:12#hunter2@localhost"), "the URL is invalid"},
 		{withURL("redis://:hunter2%@localhost"), "the URL is invalid"},
 		{withURL("redis://:hunter2@localhost:x"), "the URL is invalid"},
