@@ -20,7 +20,8 @@ type Monitor struct {
 	commands []string
 }
 
-// Monitor starts to record the server's commands. Stop it before the server is killed or paused.
+// Monitor starts to record the commands that the server gets. Stop it before you kill or pause the
+// server.
 func (s *Server) Monitor() *Monitor {
 	s.t.Helper()
 	m := &Monitor{server: s, cmd: s.cli("MONITOR"), done: make(chan struct{})}
