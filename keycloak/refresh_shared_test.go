@@ -121,8 +121,8 @@ func TestRefresh_slowKeycloak(t *testing.T) {
 func TestRefresh_processDies(t *testing.T) {
 	for _, hasReached := range []bool{false, true} { // the dead process's request reached Keycloak
 		synctest.Test(t, func(t *testing.T) {
-			realm := &rotatingRealm{delay: 15 * time.Second}
-			a, b := newProcesses(t, realm, withTimeout(12*time.Second))
+			realm := &rotatingRealm{delay: 20 * time.Second}
+			a, b := newProcesses(t, realm, withTimeout(15*time.Second))
 			if !hasReached {
 				realm.current = -1 // so that the request of the dead process isn't the valid one
 			}
@@ -139,8 +139,9 @@ func TestRefresh_processDies(t *testing.T) {
 			start := time.Now()
 			b.checkRefreshError(t, realm.token(0), identity.ErrRefreshInterrupted)
 			// The latest renewal was a second before the process died.
-			if waited := time.Since(start); waited != 9*time.Second {
-				t.Errorf("the caller waited %v, want 9s", waited)
+			want := refreshLease - time.Second + store.LeaseGrace
+			if waited := time.Since(start); waited != want {
+				t.Errorf("the caller waited %v, want %v", waited, want)
 			}
 			if hasReached {
 				b.checkRefreshError(t, realm.token(0), identity.ErrRefreshReused)

@@ -43,8 +43,9 @@ const (
 	CallInFlight
 	// CallDone means that Result has the result.
 	CallDone
-	// CallAbandoned means that the lease ended without a result: the process that made the call has
-	// probably died. Nobody knows what became of the call. Only Wait returns this state.
+	// CallAbandoned means that the lease and LeaseGrace ended without a result: the process that
+	// made the call has probably died. Nobody knows what became of the call. Only Wait returns this
+	// state.
 	CallAbandoned
 )
 
@@ -52,6 +53,15 @@ const (
 const (
 	MaxCallTime    = 5 * time.Minute // of a lease, and of how long a result is kept
 	MaxResultBytes = 256 << 10
+)
+
+// Times after the end of a lease. Its owner may still be there: the store may have been unavailable
+// when the owner wanted to renew the lease or to store its result.
+const (
+	// LeaseGrace is by how long the first Begin or Wait after the end of a lease extends it.
+	LeaseGrace = 3 * time.Second
+	// LeaseMemory is how long after the end of a lease that is still possible.
+	LeaseMemory = 15 * time.Second
 )
 
 // MinWaitTime is how long Wait still returns a result after Finish, even if it isn't kept.
@@ -67,7 +77,10 @@ var (
 
 // Calls makes sure that a call which must not be made twice is made once, by one of several
 // processes, and gives its result to the others. A caller that starts a call has a lease, which it
-// renews while the call is in flight. If the caller dies, the lease ends.
+// renews while the call is in flight. If the caller dies, the lease ends. The first Begin or Wait
+// that notices it extends the lease once, by LeaseGrace, unless it ended more than LeaseMemory ago.
+// So others learn at most LeaseGrace after the lease that the call is abandoned, and the caller's
+// result counts although the store was unavailable when the lease ended.
 //
 //	call, err := calls.Begin(ctx, key, id, lease, keep)
 //	switch call.State {
@@ -77,22 +90,23 @@ var (
 //	}
 //
 // Atomicity: of any number of concurrent calls of Begin with one key, from one or more processes,
-// exactly one gets CallStarted, until the lease ends or the result is forgotten.
+// exactly one gets CallStarted, until the lease and LeaseGrace end or the result is forgotten.
 //
 // Secrecy: results may contain tokens. An implementation that stores them outside the process
 // encrypts and authenticates them, together with their key.
 //
-// Bounds: every entry expires: a call with its lease, a result when it is no longer kept, a used
-// Subject after the keep of the call that marked it. Leases are positive; leases and keeps are at
-// most MaxCallTime, results at most MaxResultBytes. A store that is full doesn't keep a result, and
-// never treats a used Subject as unused.
+// Bounds: every entry expires: a call LeaseMemory after its lease, a result when it is no longer
+// kept, a used Subject after the keep of the call that marked it. Leases are positive; leases and
+// keeps are at most MaxCallTime, results at most MaxResultBytes. A store that is full doesn't keep
+// a result, and never treats a used Subject as unused.
 //
 // Clock: a store uses one clock. A shared store uses its own, because its callers' clocks differ.
 //
 // Errors: if the store fails, the error wraps ErrUnavailable. For as long as a lease or a result
 // that a store has lost could have lasted, Begin starts no call, because otherwise a call would be
-// made twice: it returns ErrUnavailable, unless the call is in flight or has a result. Callers may
-// store their results again with Finish.
+// made twice: it returns ErrDataLost, unless the call is in flight or has a result. IsUsed then
+// returns ErrDataLost for a Subject that isn't known to be used. Callers may store their results
+// again with Finish.
 //
 // All methods are safe for concurrent use. They return ctx.Err() soon after ctx is done.
 type Calls interface {
@@ -101,10 +115,12 @@ type Calls interface {
 	// for the duration keep, as MarkUsed does. keep may be 0.
 	//
 	// A result whose Successor is used is not returned: its state is CallDone, but Result is nil.
+	// The same holds if the call with this id has finished before: Begin may arrive late.
 	Begin(ctx context.Context, key CallKey, id CallID, lease, keep time.Duration) (Call, error)
 
-	// Renew extends the lease of the caller's call: it ends lease from now. It returns ErrLeaseLost
-	// if the call isn't in flight with this id.
+	// Renew extends the lease of the caller's call: it ends lease from now. If the lease has ended,
+	// or the store has lost it, Renew starts it again. It returns ErrLeaseLost if another call with
+	// the same key is in flight or has a result, or if this call is done.
 	Renew(ctx context.Context, key CallKey, id CallID, lease time.Duration) error
 
 	// Finish stores the result of the caller's call, which isn't empty. Callers of Wait get it, and
@@ -112,9 +128,9 @@ type Calls interface {
 	// Begin starts another call. successor is the Subject that the result allows to use next; Begin
 	// no longer returns the result when that is used. The zero Key means that there is none.
 	//
-	// It returns ErrLeaseLost if another call with the same key has begun since. If only the lease
-	// has ended, or the store doesn't know the call, it stores the result. A caller may repeat
-	// Finish after an error, because it doesn't know whether the result was stored.
+	// It returns ErrLeaseLost if another call with the same key is in flight or has a result. If
+	// only the lease has ended, or the store doesn't know the call, it stores the result. A caller
+	// may repeat Finish after an error, because it doesn't know whether the result was stored.
 	Finish(ctx context.Context, key CallKey, id CallID, result []byte, successor Key,
 		keep time.Duration) error
 

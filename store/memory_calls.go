@@ -52,7 +52,8 @@ type memoryCall struct {
 
 	// Guarded by MemoryCalls.mu.
 	leaseEnd   time.Time
-	leaseTimer *time.Timer // removes the call when its lease has ended
+	isExtended bool        // by LeaseGrace
+	leaseTimer *time.Timer // removes the call LeaseMemory after its lease
 
 	// Written before done is closed.
 	result     []byte
@@ -107,15 +108,42 @@ func (m *MemoryCalls) Begin(ctx context.Context, key CallKey, id CallID,
 				state.Result = nil
 			}
 			return state, nil
-		case !call.isDone() && now.Before(call.leaseEnd):
+		case !call.isDone() && call.hasLease(now):
 			return Call{State: CallInFlight, ID: call.id, OtherGroup: otherGroup}, nil
 		}
 	}
-	call := &memoryCall{attempt: attempt{key, id}, done: make(chan struct{}),
-		leaseEnd: now.Add(lease)}
-	call.leaseTimer = time.AfterFunc(lease, func() { m.removeAbandoned(call) })
-	m.calls[key] = call
+	if m.results[attempt{key, id}] != nil { // finished before
+		return Call{State: CallDone, ID: id, OtherGroup: otherGroup}, nil
+	}
+	m.start(attempt{key, id}, lease, now)
 	return Call{State: CallStarted, ID: id, OtherGroup: otherGroup}, nil
+}
+
+// start starts a call. The caller holds mu.
+func (m *MemoryCalls) start(a attempt, lease time.Duration, now time.Time) {
+	call := &memoryCall{attempt: a, done: make(chan struct{}), leaseEnd: now.Add(lease)}
+	call.leaseTimer = time.AfterFunc(lease+LeaseMemory, func() { m.removeAbandoned(call) })
+	m.calls[a.key] = call
+}
+
+// hasLease reports whether the lease of a call continues. If it has ended, hasLease extends it
+// once. The caller holds MemoryCalls.mu.
+func (c *memoryCall) hasLease(now time.Time) bool {
+	if !now.Before(c.leaseEnd) && !c.isExtended && now.Before(c.leaseEnd.Add(LeaseMemory)) {
+		c.isExtended = true
+		c.leaseEnd = now.Add(LeaseGrace)
+		c.leaseTimer.Reset(LeaseGrace + LeaseMemory)
+	}
+	return now.Before(c.leaseEnd)
+}
+
+// isCurrent reports whether a call is in flight or its result is kept. The caller holds
+// MemoryCalls.mu.
+func (c *memoryCall) isCurrent(now time.Time) bool {
+	if c.isDone() {
+		return now.Before(c.keptUntil)
+	}
+	return now.Before(c.leaseEnd)
 }
 
 // Renew implements Calls.
@@ -129,12 +157,17 @@ func (m *MemoryCalls) Renew(ctx context.Context, key CallKey, id CallID,
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.init()
 	now, call := time.Now(), m.calls[key]
-	if call == nil || call.id != id || call.isDone() || !now.Before(call.leaseEnd) {
+	switch {
+	case call != nil && call.id == id && !call.isDone():
+		call.leaseEnd, call.isExtended = now.Add(lease), false
+		call.leaseTimer.Reset(lease + LeaseMemory)
+	case call != nil && (call.id == id || call.isCurrent(now)), m.results[attempt{key, id}] != nil:
 		return ErrLeaseLost
+	default:
+		m.start(attempt{key, id}, lease, now)
 	}
-	call.leaseEnd = now.Add(lease)
-	call.leaseTimer.Reset(lease)
 	return nil
 }
 
@@ -154,16 +187,19 @@ func (m *MemoryCalls) Finish(ctx context.Context, key CallKey, id CallID, result
 	defer m.mu.Unlock()
 	m.init()
 	now, call := time.Now(), m.calls[key]
-	if call != nil && call.id != id && (call.isDone() && now.Before(call.keptUntil) ||
-		!call.isDone() && now.Before(call.leaseEnd)) {
+	if call != nil && call.id != id && call.isCurrent(now) {
 		return ErrLeaseLost
 	}
 	if call == nil || call.id != id { // the lease has ended
-		call = &memoryCall{attempt: attempt{key, id}, done: make(chan struct{})}
-		if m.results[call.attempt] != nil {
+		if m.results[attempt{key, id}] != nil {
 			return nil // finished before, with a keep that has ended
 		}
-		m.calls[key] = call
+		other := call
+		call = &memoryCall{attempt: attempt{key, id}, done: make(chan struct{})}
+		// The other call's lease may still be extended, unless there is a result to keep.
+		if other == nil || other.isDone() || keep > 0 {
+			m.calls[key] = call
+		}
 	}
 	if call.isDone() {
 		return nil // finished before
@@ -175,7 +211,9 @@ func (m *MemoryCalls) Finish(ctx context.Context, key CallKey, id CallID, result
 	call.finishedAt, call.keptUntil = now, now.Add(keep)
 	close(call.done)
 	if len(m.results) >= m.MaxResults || m.resultsSize+len(result) > m.MaxResultsSize {
-		delete(m.calls, key)
+		if m.calls[key] == call {
+			delete(m.calls, key)
+		}
 		return nil
 	}
 	m.results[call.attempt] = call
@@ -195,7 +233,7 @@ func (m *MemoryCalls) Wait(ctx context.Context, key CallKey, id CallID) (Call, e
 		if call == nil || call.id != id {
 			call = m.results[attempt{key, id}]
 		}
-		if call == nil || !call.isDone() && !now.Before(call.leaseEnd) { // abandoned
+		if call == nil || !call.isDone() && !call.hasLease(now) { // abandoned
 			m.mu.Unlock()
 			return Call{State: CallAbandoned, ID: id}, nil
 		}
@@ -273,11 +311,12 @@ func (c *memoryCall) state(now time.Time) Call {
 		Successor: c.successor, Age: now.Sub(c.finishedAt)}
 }
 
-// removeAbandoned forgets a call whose lease has ended.
+// removeAbandoned forgets a call whose lease ended LeaseMemory ago.
 func (m *MemoryCalls) removeAbandoned(call *memoryCall) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.calls[call.key] == call && !call.isDone() && !time.Now().Before(call.leaseEnd) {
+	if m.calls[call.key] == call && !call.isDone() &&
+		!time.Now().Before(call.leaseEnd.Add(LeaseMemory)) {
 		delete(m.calls, call.key)
 	}
 }

@@ -77,16 +77,28 @@ func TestMemoryCalls_forgets(t *testing.T) {
 		m := &MemoryCalls{}
 		key, id := callN(1)
 		m.Begin(t.Context(), key, id, time.Second, time.Minute)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second + LeaseMemory)
 		synctest.Wait()
 		checkStored(t, m, 0, 0, 0)
 		m.Begin(t.Context(), key, id, time.Second, time.Minute)
 		m.Renew(t.Context(), key, id, 2*time.Second)
-		time.Sleep(2 * time.Second)
+		time.Sleep(2*time.Second + LeaseMemory)
 		synctest.Wait()
 		checkStored(t, m, 0, 0, 0)
-		for range 3 {
-			complete(t, m, 1, []byte("failure"), 0)
+		m.Begin(t.Context(), key, id, time.Second, time.Minute)
+		m.Wait(t.Context(), key, id) // extends the lease
+		time.Sleep(LeaseMemory)
+		synctest.Wait()
+		checkStored(t, m, 0, 0, 0)
+		for n := range 3 { // a call is replaced, but not by its own Begin
+			id[15] = byte(n + 1)
+			call, err := m.Begin(t.Context(), key, id, time.Second, time.Minute)
+			if err != nil || call.State != CallStarted {
+				t.Fatalf("Begin() = %+v, %v; want it started", call, err)
+			}
+			if err := m.Finish(t.Context(), key, id, []byte("failure"), Key{}, 0); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := m.Finish(t.Context(), key, id, []byte("failure"), Key{}, 0); err != nil {
 			t.Error(err)

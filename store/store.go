@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // A Store bundles one implementation of each interface. The fields that are nil aren't shared: each
@@ -26,3 +27,6 @@ type Store struct {
 // moment ago. The caller doesn't know whether the call took effect. Its text may be shown to
 // clients.
 var ErrUnavailable = errors.New("the shared store is unavailable")
+
+// ErrDataLost is an ErrUnavailable of a store that responds, but lost its data a moment ago.
+var ErrDataLost = fmt.Errorf("%w: it lost its data a moment ago", ErrUnavailable)

@@ -20,7 +20,7 @@ import (
 //   - epoch is the lossDetector's
 //
 // After a loss of data, Begin starts no call for the longest lease or keep that this process has
-// used, at least 10 seconds and at most a minute.
+// used, at least 10 seconds.
 type calls struct{ *Client }
 
 // States of an attempt in the replies of scripts. In Redis, there is also the state "over": the
@@ -32,10 +32,6 @@ const (
 	stateAbandoned = "abandoned"
 	stateLost      = "lost" // Redis lost its data
 )
-
-// attemptMemory is for how long an attempt is remembered after its lease or the time of its result
-// has ended, so that Finish can notice that another attempt has begun since.
-const attemptMemory = 10 * time.Second
 
 // luaUsed is Lua that marks a subject as used, forgets some of the subjects whose time is over, and
 // returns whether the subject is used.
@@ -62,12 +58,25 @@ local function markUsed(used, groups, subject, duration)
 end
 `
 
-var beginScript = newScript(luaUsed + `
+// luaHasLease is Lua that returns whether the lease of a call in flight continues. If it has ended,
+// it is extended once.
+const luaHasLease = `
+local function hasLease(call, leaseEnd, isExtended, grace, memory)
+  leaseEnd = tonumber(leaseEnd)
+  if leaseEnd > now then return true end
+  if isExtended or leaseEnd + memory <= now then return false end
+  redis.call('HSET', call, 'until', text(now + grace), 'extended', '1')
+  expire(call, grace + memory)
+  return true
+end
+`
+
+var beginScript = newScript(luaUsed + luaHasLease + `
 local call, used, groups, epoch = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local subject, group, id = ARGV[1], ARGV[2], ARGV[3]
 local lease, keep, memory = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local knownEpoch, knownCount, newEpoch = ARGV[7], tonumber(ARGV[8]), ARGV[9]
-local mayStart = ARGV[10] == '1'
+local mayStart, grace = ARGV[10] == '1', tonumber(ARGV[11])
 
 redis.call('HSETNX', epoch, 'id', newEpoch)
 local epochID = redis.call('HGET', epoch, 'id')
@@ -85,7 +94,8 @@ if markUsed(used, groups, subject, keep) then
   if redis.call('HGET', groups, subject) ~= group then otherGroup = 1 end
 end
 
-local last = redis.call('HMGET', call, 'id', 'state', 'until', 'result', 'successor', 'doneAt')
+local last = redis.call('HMGET', call, 'id', 'state', 'until', 'result', 'successor', 'doneAt',
+  'extended')
 local isCurrent = last[1] and tonumber(last[3]) > now
 if isCurrent and last[2] == 'done' then
   local hasResult = 1
@@ -93,8 +103,11 @@ if isCurrent and last[2] == 'done' then
   return {'done', epochID, count, otherGroup, last[1], hasResult, last[4], last[5],
     now - tonumber(last[6])}
 end
-if isCurrent and last[2] == 'in flight' and last[1] ~= id then
+if last[2] == 'in flight' and last[1] ~= id and hasLease(call, last[3], last[7], grace, memory) then
   return {'in flight', epochID, count, otherGroup, last[1]}
+end
+if last[1] == id and last[2] ~= 'in flight' then -- finished before
+  return {'done', epochID, count, otherGroup, id, 0, '', '', 0}
 end
 if not mayStart then return {'lost', epochID, count} end
 redis.call('DEL', call)
@@ -105,9 +118,14 @@ return {'started', epochID, count, otherGroup, id}
 
 var renewScript = newScript(`
 local last = redis.call('HMGET', KEYS[1], 'id', 'state', 'until')
-if last[1] ~= ARGV[1] or last[2] ~= 'in flight' or tonumber(last[3]) <= now then return 0 end
+if last[1] == ARGV[1] then
+  if last[2] ~= 'in flight' then return 0 end
+elseif last[1] and tonumber(last[3]) > now then
+  return 0
+end
 local lease = tonumber(ARGV[2])
-redis.call('HSET', KEYS[1], 'until', text(now + lease))
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'id', ARGV[1], 'state', 'in flight', 'until', text(now + lease))
 expire(KEYS[1], lease + tonumber(ARGV[3]))
 return 1
 `)
@@ -116,17 +134,21 @@ var finishScript = newScript(`
 local call, attempt = KEYS[1], KEYS[2]
 local id, result, successor, keep = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local waitTime, memory = tonumber(ARGV[5]), tonumber(ARGV[6])
-local last = redis.call('HMGET', call, 'id', 'state')
-if last[1] and last[1] ~= id then return 0 end
-if last[1] and last[2] ~= 'in flight' then return 1 end -- finished before
+local last = redis.call('HMGET', call, 'id', 'state', 'until')
+local isOther = last[1] and last[1] ~= id
+if isOther and tonumber(last[3]) > now then return 0 end
+if last[1] == id and last[2] ~= 'in flight' then return 1 end -- finished before
 local values = {'id', id, 'result', result, 'successor', successor, 'doneAt', text(now)}
-redis.call('DEL', call)
-if keep > 0 then
-  redis.call('HSET', call, 'state', 'done', 'until', text(now + keep), unpack(values))
-else
-  redis.call('HSET', call, 'state', 'over', 'until', text(now), 'id', id)
+-- The other call's lease may still be extended, unless there is a result to keep.
+if not (isOther and last[2] == 'in flight' and keep <= 0) then
+  redis.call('DEL', call)
+  if keep > 0 then
+    redis.call('HSET', call, 'state', 'done', 'until', text(now + keep), unpack(values))
+  else
+    redis.call('HSET', call, 'state', 'over', 'until', text(now), 'id', id)
+  end
+  expire(call, keep + memory)
 end
-expire(call, keep + memory)
 if keep < waitTime then
   redis.call('HSET', attempt, unpack(values))
   expire(attempt, waitTime)
@@ -134,15 +156,16 @@ end
 return 1
 `)
 
-var waitScript = newScript(`
+var waitScript = newScript(luaHasLease + `
 local call, attempt, id = KEYS[1], KEYS[2], ARGV[1]
-local fields = {'id', 'result', 'successor', 'doneAt', 'state', 'until'}
+local fields = {'id', 'result', 'successor', 'doneAt', 'state', 'until', 'extended'}
 local last = redis.call('HMGET', attempt, unpack(fields))
 if not last[1] then last = redis.call('HMGET', call, unpack(fields)) end
 if last[1] == id and last[4] then
   return {'done', last[2], last[3], now - tonumber(last[4])}
 end
-if last[1] == id and last[5] == 'in flight' and tonumber(last[6]) > now then
+if last[1] == id and last[5] == 'in flight' and
+  hasLease(call, last[6], last[7], tonumber(ARGV[2]), tonumber(ARGV[3])) then
   return {'in flight'}
 end
 return {'abandoned'}
@@ -154,7 +177,10 @@ return 0
 `)
 
 var isUsedScript = newScript(luaUsed + `
-return isUsed(KEYS[1], ARGV[1]) and 1 or 0
+local used, epoch = KEYS[1], KEYS[2]
+if redis.call('EXISTS', epoch) == 0 then redis.call('HSET', epoch, 'id', ARGV[2]) end
+local found = redis.call('HMGET', epoch, 'id', 'count')
+return {isUsed(used, ARGV[1]) and 1 or 0, found[1], tonumber(found[2] or 0)}
 `)
 
 // callKey returns the Redis key of a call.
@@ -211,8 +237,8 @@ func (c calls) Begin(
 	keys := append(append([]string{c.callKey(key)}, c.usedKeys()...), c.epochKey())
 	reply, err := c.runList(ctx, 3, beginScript, keys, hex.EncodeToString(key.Subject[:]),
 		hex.EncodeToString(key.Group[:]), hex.EncodeToString(id[:]), microseconds(lease),
-		microseconds(keep), microseconds(attemptMemory), known.id, known.count, newEpoch,
-		mayStartText)
+		microseconds(keep), microseconds(store.LeaseMemory), known.id, known.count, newEpoch,
+		mayStartText, microseconds(store.LeaseGrace))
 	if err != nil {
 		return store.Call{}, err
 	}
@@ -220,7 +246,7 @@ func (c calls) Begin(
 	c.losses.observe(known, current, c.config.Log, time.Now())
 	state := asText(reply[0])
 	if state == stateLost {
-		return store.Call{}, store.ErrUnavailable
+		return store.Call{}, store.ErrDataLost
 	}
 	if len(reply) < 5 {
 		return store.Call{}, c.unexpected(reply)
@@ -288,7 +314,7 @@ func (c calls) Renew(
 		return err
 	}
 	return c.runOwned(ctx, renewScript, []string{c.callKey(key)}, hex.EncodeToString(id[:]),
-		microseconds(lease), microseconds(attemptMemory))
+		microseconds(lease), microseconds(store.LeaseMemory))
 }
 
 // runOwned is run for a script that returns 0 if the lease is lost.
@@ -315,7 +341,7 @@ func (c calls) Finish(
 	sealed := c.sealer.seal(result, c.sealContext(key, idText, successorText))
 	return c.runOwned(ctx, finishScript, []string{c.callKey(key), c.attemptKey(id)}, idText, sealed,
 		successorText, microseconds(keep), microseconds(store.MinWaitTime),
-		microseconds(attemptMemory))
+		microseconds(store.LeaseMemory))
 }
 
 // Wait implements store.Calls.
@@ -324,7 +350,8 @@ func (c calls) Wait(
 ) (call store.Call, err error) {
 	keys := []string{c.callKey(key), c.attemptKey(id)}
 	err = poll(ctx, func() (pollResult, error) {
-		reply, err := c.runList(ctx, 1, waitScript, keys, hex.EncodeToString(id[:]))
+		reply, err := c.runList(ctx, 1, waitScript, keys, hex.EncodeToString(id[:]),
+			microseconds(store.LeaseGrace), microseconds(store.LeaseMemory))
 		if err != nil {
 			return 0, err
 		}
@@ -360,7 +387,17 @@ func (c calls) MarkUsed(ctx context.Context, subject store.Key, keep time.Durati
 
 // IsUsed implements store.Calls.
 func (c calls) IsUsed(ctx context.Context, subject store.Key) (bool, error) {
-	used, err := c.runNumber(ctx, isUsedScript, c.usedKeys()[:1],
-		hex.EncodeToString(subject[:]))
-	return used == 1, err
+	known, newEpoch := c.losses.known()
+	reply, err := c.runList(ctx, 3, isUsedScript, []string{c.usedKeys()[0], c.epochKey()},
+		hex.EncodeToString(subject[:]), newEpoch)
+	if err != nil {
+		return false, err
+	}
+	current := epoch{id: asText(reply[1]), count: asNumber(reply[2])}
+	c.losses.observe(known, current, c.config.Log, time.Now())
+	used := asNumber(reply[0]) == 1
+	if !used && c.losses.hasLost(time.Now()) {
+		return false, store.ErrDataLost
+	}
+	return used, nil
 }

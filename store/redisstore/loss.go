@@ -7,11 +7,9 @@ import (
 	"time"
 )
 
-// Bounds of the time for which Begin starts no call after a loss of data.
-const (
-	minLossTime = 10 * time.Second
-	maxLossTime = time.Minute
-)
+// minLossTime is the least time for which Begin starts no call after a loss of data. The greatest
+// is store.MaxCallTime.
+const minLossTime = 10 * time.Second
 
 // A lossDetector notices that Redis lost its data, or the latest part of it. Redis has an epoch: a
 // random text that is set if there is none, and a counter of the calls of Begin. If the text
@@ -38,6 +36,13 @@ func (l *lossDetector) known() (known epoch, newID string) {
 	return l.epoch, rand.Text()
 }
 
+// hasLost reports whether Redis lost its data a moment ago.
+func (l *lossDetector) hasLost(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return now.Before(l.lostUntil)
+}
+
 // begin is known for Begin. mayStart is false if Redis lost its data a moment ago. duration is the
 // longest time for which the data of this call matters.
 func (l *lossDetector) begin(
@@ -45,7 +50,7 @@ func (l *lossDetector) begin(
 ) (known epoch, newID string, mayStart bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lossTime = max(l.lossTime, min(duration, maxLossTime))
+	l.lossTime = max(l.lossTime, duration)
 	return l.epoch, rand.Text(), !now.Before(l.lostUntil)
 }
 

@@ -44,7 +44,8 @@ func TestLossDetector(t *testing.T) {
 // After a loss, Begin starts no call for as long as the lost data could have mattered.
 func TestLossDetector_begin(t *testing.T) {
 	for _, tt := range []struct{ longest, want time.Duration }{
-		{time.Second, minLossTime}, {30 * time.Second, 30 * time.Second}, {time.Hour, maxLossTime},
+		{time.Second, minLossTime}, {30 * time.Second, 30 * time.Second},
+		{store.MaxCallTime, store.MaxCallTime},
 	} {
 		var l lossDetector
 		now := time.Unix(1000, 0)
@@ -70,16 +71,20 @@ func TestCalls_loss(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		lose func(*redistest.Server, *Client)
-		read bool // Read notices the loss, not Begin
+		by   string // the operation that notices the loss
 	}{
-		{"all data", func(s *redistest.Server, _ *Client) { s.CLI("FLUSHALL") }, false},
-		{"all data, Read", func(s *redistest.Server, _ *Client) { s.CLI("FLUSHALL") }, true},
+		{"all data", func(s *redistest.Server, _ *Client) { s.CLI("FLUSHALL") }, "Begin"},
+		{"all data, Read", func(s *redistest.Server, _ *Client) { s.CLI("FLUSHALL") }, "Read"},
+		{"all data, IsUsed", func(s *redistest.Server, _ *Client) { s.CLI("FLUSHALL") }, "IsUsed"},
 		{"latest data", func(s *redistest.Server, c *Client) {
 			s.CLI("HINCRBY", c.epochKey(), "count", "-2")
-		}, false},
+		}, "Begin"},
 		{"latest data, Read", func(s *redistest.Server, c *Client) {
 			s.CLI("HINCRBY", c.epochKey(), "count", "-2")
-		}, true},
+		}, "Read"},
+		{"latest data, IsUsed", func(s *redistest.Server, c *Client) {
+			s.CLI("HINCRBY", c.epochKey(), "count", "-2")
+		}, "IsUsed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			server := redistest.Start(t)
@@ -104,15 +109,38 @@ func TestCalls_loss(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.lose(server, c)
-			if tt.read {
+			isUsed := func(n byte, want bool, wantErr error) {
+				t.Helper()
+				used, err := s.Calls.IsUsed(t.Context(), store.Key{n})
+				if used != want || !errors.Is(err, wantErr) {
+					t.Errorf("IsUsed() = %v, %v; want %v, %v", used, err, want, wantErr)
+				}
+			}
+			if tt.by == "IsUsed" {
+				isUsed(77, false, store.ErrDataLost)
+			}
+			if tt.by == "Read" {
 				if _, err := s.Events.Read(t.Context(), batch.Cursor); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for range 3 {
-				if err := begin(9); !errors.Is(err, store.ErrUnavailable) {
-					t.Errorf("Begin() after the loss = %v, want %v", err, store.ErrUnavailable)
+				if err := begin(9); !errors.Is(err, store.ErrDataLost) {
+					t.Errorf("Begin() after the loss = %v, want %v", err, store.ErrDataLost)
 				}
+			}
+			// Whether a subject was used before the loss isn't known.
+			isUsed(77, false, store.ErrDataLost)
+			isUsed(9, true, nil)
+			// A call in flight has its lease again.
+			key6 := store.CallKey{Subject: store.Key{6}}
+			err = s.Calls.Renew(t.Context(), key6, store.CallID{6}, time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			call, err := s.Calls.Begin(t.Context(), key6, store.CallID{5}, time.Second, time.Second)
+			if err != nil || call.State != store.CallInFlight {
+				t.Errorf("Begin() = %+v, %v; want the call in flight", call, err)
 			}
 			key := calls{c}.callKey(store.CallKey{Subject: store.Key{9}})
 			if server.CLI("EXISTS", key) != "0" {
@@ -125,7 +153,7 @@ func TestCalls_loss(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			call, err := s.Calls.Begin(t.Context(), key8, store.CallID{8}, time.Second, time.Second)
+			call, err = s.Calls.Begin(t.Context(), key8, store.CallID{8}, time.Second, time.Second)
 			if err != nil || call.State != store.CallDone || string(call.Result) != "result" {
 				t.Errorf("Begin() = %+v, %v; want the result", call, err)
 			}
@@ -138,6 +166,7 @@ func TestCalls_loss(t *testing.T) {
 			if err := begin(9); err != nil {
 				t.Errorf("Begin() after the time = %v", err)
 			}
+			isUsed(77, false, nil)
 		})
 	}
 }

@@ -30,14 +30,18 @@ func RunCalls(t *testing.T, run func(t *testing.T, test func(t *testing.T, a, b 
 		{"Begin/marks its subject", (*callsTest).testBeginMarksSubject},
 		{"Begin/out of bounds", (*callsTest).testOutOfBounds},
 		{"Begin/lease has ended", (*callsTest).testLeaseEnds},
+		{"Begin/finished before", (*callsTest).testBeginFinished},
 		{"Renew", (*callsTest).testRenew},
 		{"Renew/lease lost", (*callsTest).testRenewLeaseLost},
+		{"Renew/nobody else has the call", (*callsTest).testRenewStartsAgain},
 		{"Finish", (*callsTest).testFinish},
 		{"Finish/result not kept", (*callsTest).testFinishNotKept},
 		{"Finish/keep ends", (*callsTest).testKeepEnds},
 		{"Finish/lease has ended", (*callsTest).testFinishAfterLease},
 		{"Finish/unknown call", (*callsTest).testFinishUnknown},
 		{"Finish/lease lost", (*callsTest).testFinishLeaseLost},
+		{"Finish/another attempt is over", (*callsTest).testFinishAfterAnother},
+		{"Finish/another lease has ended", (*callsTest).testFinishNotKeptAfterAnother},
 		{"Finish/repeated", (*callsTest).testFinishRepeated},
 		{"Finish/size", (*callsTest).testFinishSize},
 		{"Finish/successor used", (*callsTest).testSuccessorUsed},
@@ -224,46 +228,6 @@ func (c *callsTest) testOutOfBounds() {
 	c.begin(c.b, callKey(1), newCallID(), store.MaxCallTime, store.MaxCallTime, store.CallStarted)
 }
 
-func (c *callsTest) testLeaseEnds() {
-	c.begin(c.a, callKey(1), newCallID(), shortTime, longTime, store.CallStarted)
-	time.Sleep(restTime)
-	c.start(c.b, callKey(1))
-}
-
-func (c *callsTest) testRenew() {
-	id := newCallID()
-	c.begin(c.a, callKey(1), id, time.Second, longTime, store.CallStarted)
-	if err := c.a.Renew(c.Context(), callKey(1), id, longTime); err != nil {
-		c.Fatal(err)
-	}
-	time.Sleep(1200 * time.Millisecond)
-	c.begin(c.b, callKey(1), newCallID(), longTime, longTime, store.CallInFlight)
-	if err := c.b.Renew(c.Context(), callKey(1), id, shortTime); err != nil {
-		c.Fatal(err)
-	}
-	time.Sleep(restTime) // the last Renew decides
-	c.start(c.b, callKey(1))
-}
-
-func (c *callsTest) testRenewLeaseLost() {
-	check := func(what string, key store.CallKey, id store.CallID) {
-		c.Helper()
-		err := c.a.Renew(c.Context(), key, id, longTime)
-		if !errors.Is(err, store.ErrLeaseLost) {
-			c.Errorf("Renew() of %s = %v, want %v", what, err, store.ErrLeaseLost)
-		}
-	}
-	check("an unknown call", callKey(1), newCallID())
-	id := c.start(c.a, callKey(1))
-	check("another call", callKey(1), newCallID())
-	c.finish(c.a, callKey(1), id, "result", store.Key{}, longTime)
-	check("a call that is done", callKey(1), id)
-	ended := newCallID()
-	c.begin(c.a, callKey(2), ended, shortTime, longTime, store.CallStarted)
-	time.Sleep(restTime)
-	check("a call whose lease has ended", callKey(2), ended)
-}
-
 func (c *callsTest) testFinish() {
 	id, successor := c.start(c.a, callKey(1)), store.Key{1, 2}
 	c.finish(c.a, callKey(1), id, "the result", successor, longTime)
@@ -303,18 +267,6 @@ func (c *callsTest) testKeepEnds() {
 	c.start(c.b, callKey(1))
 }
 
-func (c *callsTest) testFinishAfterLease() {
-	id := newCallID()
-	c.begin(c.a, callKey(1), id, shortTime, longTime, store.CallStarted)
-	time.Sleep(restTime)
-	c.finish(c.a, callKey(1), id, "late", store.Key{}, longTime)
-	c.checkWait(c.b, callKey(1), id, "late")
-	call := c.begin(c.b, callKey(1), newCallID(), longTime, longTime, store.CallDone)
-	if string(call.Result) != "late" {
-		c.Errorf("Begin() = %s, want the result %q", format(call), "late")
-	}
-}
-
 func (c *callsTest) testFinishUnknown() {
 	id := newCallID()
 	c.finish(c.a, callKey(1), id, "unknown", store.Key{}, longTime)
@@ -322,24 +274,6 @@ func (c *callsTest) testFinishUnknown() {
 	if string(call.Result) != "unknown" {
 		c.Errorf("Begin() = %s, want the result %q", format(call), "unknown")
 	}
-}
-
-func (c *callsTest) testFinishLeaseLost() {
-	lost := newCallID()
-	c.begin(c.a, callKey(1), lost, shortTime, longTime, store.CallStarted)
-	time.Sleep(restTime)
-	id := c.start(c.b, callKey(1))
-	check := func() {
-		c.Helper()
-		err := c.a.Finish(c.Context(), callKey(1), lost, []byte("lost"), store.Key{}, longTime)
-		if !errors.Is(err, store.ErrLeaseLost) {
-			c.Errorf("Finish() = %v, want %v", err, store.ErrLeaseLost)
-		}
-	}
-	check()
-	c.finish(c.b, callKey(1), id, "result", store.Key{}, longTime)
-	check()
-	c.checkWait(c.a, callKey(1), id, "result")
 }
 
 func (c *callsTest) testFinishRepeated() {
@@ -420,29 +354,6 @@ func (c *callsTest) testWaitAfterFinish() {
 	c.finish(c.a, callKey(1), id, "result", store.Key{}, 0)
 	c.checkWait(c.a, callKey(1), id, "result")
 	c.checkWait(c.b, callKey(1), id, "result")
-}
-
-func (c *callsTest) testWaitAbandoned() {
-	check := func(what string, id store.CallID) {
-		c.Helper()
-		call, err := c.b.Wait(c.Context(), callKey(1), id)
-		if err != nil || call.State != store.CallAbandoned {
-			c.Errorf("Wait() for %s = %s, %v; want the state %d", what, format(call), err,
-				store.CallAbandoned)
-		}
-	}
-	check("an unknown call", newCallID())
-	id, start := newCallID(), time.Now()
-	c.begin(c.a, callKey(1), id, shortTime, longTime, store.CallStarted)
-	check("a call whose lease ends", id)
-	if waited := time.Since(start); waited < shortTime-shortTime/8 || waited > longTime/2 {
-		c.Errorf("Wait() returned after %v, want it when the lease of %v has ended", waited,
-			shortTime)
-	}
-	next := c.start(c.a, callKey(1))
-	check("a call that another one replaced", id)
-	c.finish(c.a, callKey(1), next, "result", store.Key{}, longTime)
-	check("a call that another one replaced", id)
 }
 
 func (c *callsTest) testWaitContextEnds() {
