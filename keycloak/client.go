@@ -359,6 +359,9 @@ func (c *Client) Close(ctx context.Context) error {
 	if c.httpClient == nil {
 		return nil
 	}
+	if c.refresher.shared != nil {
+		defer c.refresher.shared.close()
+	}
 	done := make(chan struct{})
 	go func() { // ends with the last call; each has a deadline
 		c.calls.Wait()
@@ -366,11 +369,7 @@ func (c *Client) Close(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		err := c.refresher.waitIdle(ctx)
-		if c.refresher.shared != nil {
-			c.refresher.shared.close()
-		}
-		return err
+		return c.refresher.waitIdle(ctx)
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -75,9 +75,10 @@ type exchange struct {
 	release     func()       // releases the slot and the session; the caller holds refresher.mu
 	done        chan struct{}
 
-	sessionEnded  bool // the session ended while in flight; guarded by refresher.mu
-	isSuperseded  bool // the new refresh token was presented; guarded by refresher.mu
-	refusalLogged bool // the log says why an earlier response isn't repeated
+	sessionEnded  bool      // the session ended while in flight; guarded by refresher.mu
+	isSuperseded  bool      // the new refresh token was presented; guarded by refresher.mu
+	refusedAt     time.Time // the store was unavailable for a repeat; guarded by refresher.mu
+	refusalLogged bool      // the log says why an earlier response isn't repeated
 
 	// The call in the shared store; zero if this process didn't make the exchange. Written before
 	// done is closed, like the result.
@@ -206,11 +207,12 @@ func (r *refresher) checkRepeatable(ctx context.Context, e *exchange,
 		return nil
 	}
 	isSuperseded, err := r.shared.isSuperseded(ctx, e, refreshToken)
-	if err != nil {
-		return err
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err != nil {
+		e.refusedAt = time.Now()
+		return err
+	}
 	e.isSuperseded = e.isSuperseded || isSuperseded
 	return nil
 }
@@ -313,11 +315,21 @@ func (r *refresher) runExchange(ctx context.Context, e *exchange, refreshToken i
 	if token.RefreshToken != nil && digestOf(*token.RefreshToken) != e.tokenDigest {
 		r.successors[digestOf(*token.RefreshToken)] = e
 	}
-	time.AfterFunc(r.gracePeriod, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.evict(e)
-	})
+	time.AfterFunc(r.gracePeriod, func() { r.evictLater(e) })
+}
+
+// evictLater drops a cached response whose grace period has ended. While the store is unavailable
+// for its repeats, it stays until their callers have had time to try again: otherwise they would be
+// signed out.
+func (r *refresher) evictLater(e *exchange) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	left := minLateKeep - time.Since(e.refusedAt)
+	if left > 0 && time.Since(e.doneAt) < r.gracePeriod+store.MaxCallTime {
+		time.AfterFunc(left, func() { r.evictLater(e) })
+		return
+	}
+	r.evict(e)
 }
 
 // rejectEnded returns the result of an exchange, or ErrSessionEnded if the session of a response

@@ -24,6 +24,15 @@ const (
 	// maxUnstoredResults limits the results that wait until the store is available again.
 	maxUnstoredResults = 1000
 	storeRetryInterval = time.Second
+	// unstoredTime is for how long a result may still be stored. Other processes refuse refreshes
+	// for storeGiveUpTime, and find the lease for as long after its end.
+	unstoredTime = storeGiveUpTime + refreshLease
+	// minLateKeep is how long a response is kept at least that is stored late.
+	minLateKeep = 5 * time.Second
+	// maxCloseTime limits the last attempt to store results.
+	maxCloseTime = time.Second
+	// waitMargin lets callers time out before the exchange that waits for another process.
+	waitMargin = time.Second
 )
 
 // A sharedRefresher makes sure that each refresh token is exchanged once per network in all
@@ -38,11 +47,17 @@ type sharedRefresher struct {
 	health  storeHealth
 	cached  func() []unstoredResult // the results in this process that may be repeated
 
-	closeOnce sync.Once
-	closed    chan struct{}
+	probe store.CallKey // of this process
 
-	mu       sync.Mutex       // guards the fields below
-	unstored []unstoredResult // retried in the background; a goroutine runs while there are any
+	closed     chan struct{}
+	background sync.WaitGroup // the goroutines of storeUnstored and probeStore
+	stop       context.CancelFunc
+	stopped    context.Context // for the background's calls to the store
+
+	mu        sync.Mutex       // guards the fields below
+	isClosed  bool             // no more goroutines
+	isProbing bool             // a goroutine runs
+	unstored  []unstoredResult // retried in the background; a goroutine runs while there are any
 }
 
 // An unstoredResult is a result that the store didn't accept.
@@ -60,14 +75,17 @@ func newSharedRefresher(config ClientConfig, stats *clientStats) *sharedRefreshe
 	if config.Calls == nil {
 		return nil
 	}
-	return &sharedRefresher{
+	s := &sharedRefresher{
 		calls: config.Calls, keys: newStoreKeys(config), log: config.Log, stats: stats,
 		closed:  make(chan struct{}),
 		keep:    min(max(config.RefreshGrace, 0), store.MaxCallTime),
-		maxWait: callTimeoutFactor*config.Timeout + refreshLease,
+		maxWait: config.Timeout + waitMargin,
 		health: storeHealth{log: config.Log, message: "the shared store fails: for 15 s, " +
 			"refreshes are refused; then this process exchanges refresh tokens without it"},
 	}
+	rand.Read(s.probe.Subject[:])
+	s.stopped, s.stop = context.WithCancel(context.Background())
+	return s
 }
 
 // A sharedExchange is what a sharedRefresher may do for an exchange.
@@ -91,8 +109,9 @@ func (s *sharedRefresher) exchange(ctx context.Context, e *exchange, refreshToke
 	var id store.CallID
 	rand.Read(id[:])
 	call, err := s.begin(ctx, key, id)
+	downFor := s.record(ctx, err)
 	switch {
-	case err != nil && s.record(ctx, err) < storeGiveUpTime:
+	case err != nil && downFor < storeGiveUpTime:
 		s.stats.storeRefusals.Add(1)
 		// The store may have started the call: end it, so that nobody waits for it.
 		s.storeLater(key, id, exchangeResult{err: identity.ErrRefreshInterrupted})
@@ -105,7 +124,6 @@ func (s *sharedRefresher) exchange(ctx context.Context, e *exchange, refreshToke
 		s.storeLater(key, id, result)
 		return result
 	}
-	s.record(ctx, nil)
 	switch {
 	case call.State == store.CallInFlight:
 		do.release()
@@ -132,8 +150,8 @@ func (s *sharedRefresher) exchange(ctx context.Context, e *exchange, refreshToke
 	return result
 }
 
-// record is storeHealth.record. A store that fails may lose its data, so record lets this process
-// store its results again.
+// record is storeHealth.record, for the error of Begin or Finish. A store that fails may lose its
+// data, so record lets this process store its results again.
 func (s *sharedRefresher) record(ctx context.Context, err error) (downFor time.Duration) {
 	downFor, isFirst := s.health.record(ctx, err)
 	if isFirst {
@@ -141,7 +159,56 @@ func (s *sharedRefresher) record(ctx context.Context, err error) (downFor time.D
 			s.addUnstored(u, maxUnstoredResults)
 		}
 	}
+	if isFirst && !errors.Is(err, store.ErrDataLost) {
+		s.startProbing()
+	}
 	return downFor
+}
+
+// recordFailure is record for the error of another operation. If that succeeds, Begin may still
+// fail, for example because the store is full.
+func (s *sharedRefresher) recordFailure(ctx context.Context, err error) (downFor time.Duration) {
+	if !isStoreFailure(err) {
+		return 0
+	}
+	return s.record(ctx, err)
+}
+
+// startProbing calls the store in the background until a call succeeds, so that downFor tells how
+// long the store has been unavailable even if there is no refresh for a while.
+func (s *sharedRefresher) startProbing() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.isClosed || s.isProbing {
+		return
+	}
+	s.isProbing = true
+	s.background.Go(s.probeStore) // ends with close, or when the store is available
+}
+
+func (s *sharedRefresher) probeStore() {
+	for {
+		select {
+		case <-time.After(storeRetryInterval):
+		case <-s.closed:
+			return
+		}
+		if !s.health.isDown() {
+			s.mu.Lock()
+			isDone := !s.health.isDown()
+			s.isProbing = !isDone
+			s.mu.Unlock()
+			if isDone {
+				return
+			}
+		}
+		var id store.CallID
+		rand.Read(id[:])
+		ctx, cancel := context.WithTimeout(s.stopped, storeTimeout)
+		_, err := s.calls.Begin(ctx, s.probe, id, storeRetryInterval, 0)
+		cancel()
+		s.record(s.stopped, err)
+	}
 }
 
 func newExchangeResult(token *identity.OpenIDToken, err error) exchangeResult {
@@ -162,12 +229,15 @@ func (s *sharedRefresher) wait(ctx context.Context, e *exchange, key store.CallK
 	defer cancel()
 	call, err := s.calls.Wait(waitCtx, key, id)
 	switch {
-	case err != nil && waitCtx.Err() == nil:
-		s.record(ctx, err)
+	case waitCtx.Err() != nil && err != nil: // the callers don't wait any longer
+		return exchangeResult{err: &identity.Error{Reason: identity.ErrProviderUnavailable,
+			TimedOut: true, Detail: "another process is exchanging the refresh token"}}
+	case err != nil:
+		s.recordFailure(ctx, err)
 		s.stats.storeRefusals.Add(1)
 		return exchangeResult{err: &identity.Error{Reason: identity.ErrStoreUnavailable,
 			Detail: err.Error()}}
-	case err != nil || call.State != store.CallDone:
+	case call.State != store.CallDone:
 		s.stats.interrupted.Add(1)
 		s.log.LogAttrs(ctx, slog.LevelWarn, "another process was exchanging a refresh token and "+
 			"ended: whether Keycloak has accepted the token is unknown", sessionAttr(e.session))
@@ -198,7 +268,7 @@ func (s *sharedRefresher) renew(ctx context.Context, key store.CallKey,
 			if ctx.Err() != nil || errors.Is(err, store.ErrLeaseLost) {
 				return
 			}
-			s.record(ctx, err)
+			s.recordFailure(ctx, err)
 		}
 	}()
 	return func() {
@@ -211,8 +281,11 @@ func (s *sharedRefresher) renew(ctx context.Context, key store.CallKey,
 func (s *sharedRefresher) finish(ctx context.Context, u unstoredResult, encoded []byte) error {
 	callCtx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	keep := u.keep - time.Since(u.at)
-	err := s.calls.Finish(callCtx, u.key, u.id, encoded, u.successor, max(keep, 0))
+	keep := u.keep
+	if age := time.Since(u.at); keep > 0 && age > 0 {
+		keep = max(keep-age, min(keep, minLateKeep))
+	}
+	err := s.calls.Finish(callCtx, u.key, u.id, encoded, u.successor, keep)
 	if errors.Is(err, store.ErrTooLarge) {
 		// Others can't have the response, but needn't wait for it.
 		failure := exchangeResult{err: &identity.Error{Reason: identity.ErrRefreshInterrupted,
@@ -262,19 +335,20 @@ func (s *sharedRefresher) storeLater(key store.CallKey, id store.CallID, result 
 func (s *sharedRefresher) addUnstored(u unstoredResult, limit int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.unstored) >= limit {
+	if s.isClosed || len(s.unstored) >= limit {
 		return
 	}
 	s.unstored = append(s.unstored, u)
 	if len(s.unstored) == 1 {
-		go s.storeUnstored() // ends with close, or when all results are stored or forgotten
+		// Ends with close, or when all results are stored or forgotten.
+		s.background.Go(s.storeUnstored)
 	}
 }
 
 // storeUnstored stores the unstored results, with a pause after each failure. After close, it tries
 // once.
 func (s *sharedRefresher) storeUnstored() {
-	ctx := context.Background()
+	ctx := s.stopped
 	for isClosed := false; ; {
 		select {
 		case <-time.After(storeRetryInterval):
@@ -302,9 +376,20 @@ func (s *sharedRefresher) dropUnstored(n int) int {
 	return len(s.unstored)
 }
 
-// close stops the background work. Results that the store doesn't accept now are lost for other
-// processes.
-func (s *sharedRefresher) close() { s.closeOnce.Do(func() { close(s.closed) }) }
+// close stops the background work, and waits for it for at most maxCloseTime. Results that the
+// store doesn't accept until then are lost for other processes.
+func (s *sharedRefresher) close() {
+	s.mu.Lock()
+	if !s.isClosed {
+		s.isClosed = true
+		close(s.closed)
+	}
+	s.mu.Unlock()
+	timer := time.AfterFunc(maxCloseTime, s.stop)
+	defer timer.Stop()
+	s.background.Wait()
+	s.stop()
+}
 
 // storeOldest stores the first unstored result, unless it is too old. It returns false if the store
 // is still unavailable.
@@ -313,7 +398,7 @@ func (s *sharedRefresher) storeOldest(ctx context.Context) bool {
 	u := s.unstored[0]
 	s.mu.Unlock()
 	age := time.Since(u.at)
-	if age >= max(u.keep, refreshLease) {
+	if age >= max(u.keep, unstoredTime) {
 		return true
 	}
 	err := s.markKeyUsed(ctx, u.key.Subject)
@@ -336,7 +421,7 @@ func (s *sharedRefresher) markKeyUsed(ctx context.Context, key store.Key) error 
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	err := s.calls.MarkUsed(ctx, key, s.keep)
-	s.record(ctx, err)
+	s.recordFailure(ctx, err)
 	return err
 }
 
@@ -354,10 +439,10 @@ func (s *sharedRefresher) isSuperseded(ctx context.Context, e *exchange,
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	downFor := s.record(ctx, err)
 	if err == nil {
 		return used, nil
 	}
+	downFor := s.recordFailure(ctx, err)
 	if downFor < storeGiveUpTime {
 		s.stats.storeRefusals.Add(1)
 		return false, &identity.Error{Reason: identity.ErrStoreUnavailable, Detail: err.Error()}

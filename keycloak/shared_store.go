@@ -66,6 +66,7 @@ type storeHealth struct {
 
 	mu         sync.Mutex // guards the fields below
 	downSince  time.Time  // the first failure since the latest success; zero if there is none
+	hasLost    bool       // the store lost data; until a call succeeds
 	lastLogged time.Time
 }
 
@@ -76,15 +77,17 @@ func isStoreFailure(err error) bool {
 }
 
 // record records the error of a call to the store, which is nil if the call succeeded. It returns
-// how long the store has been unavailable, and whether this is the first failure since a success.
+// how long the store has been unavailable, and whether this is the first failure since a success. A
+// store that lost its data is available.
 func (h *storeHealth) record(ctx context.Context,
 	err error) (downFor time.Duration, isFirst bool) {
 	now := time.Now()
 	h.mu.Lock()
-	if !isStoreFailure(err) {
-		h.downSince = time.Time{}
+	if isLoss := errors.Is(err, store.ErrDataLost); isLoss || !isStoreFailure(err) {
+		isFirst = isLoss && !h.hasLost
+		h.downSince, h.hasLost = time.Time{}, isLoss
 		h.mu.Unlock()
-		return 0, false
+		return 0, isFirst
 	}
 	if isFirst = h.downSince.IsZero(); isFirst {
 		h.downSince = now
@@ -100,6 +103,13 @@ func (h *storeHealth) record(ctx context.Context,
 			slog.Duration("downFor", downFor.Round(time.Second)))
 	}
 	return downFor, isFirst
+}
+
+// isDown reports whether no call has succeeded since a failure.
+func (h *storeHealth) isDown() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.downSince.IsZero()
 }
 
 // storeKeys makes the keys of a Client's entries in a shared store. They depend on the realm and
