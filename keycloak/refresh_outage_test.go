@@ -45,7 +45,7 @@ func TestRefresh_storeFailsAgain(t *testing.T) {
 		a, b := newProcesses(t, realm)
 		b.calls.fail("*", always)
 		b.checkRefreshError(t, sessionRefreshToken("session-2", "x"), identity.ErrStoreUnavailable)
-		time.Sleep(12 * time.Second)
+		time.Sleep(unstoredTime + 5*time.Second)
 		b.calls.fail("*", 0)
 		time.Sleep(time.Hour)
 		b.calls.takeCounts()

@@ -19,9 +19,13 @@
 //   - maxmemory-policy noeviction: otherwise Redis forgets the levels of buckets and the calls in
 //     flight when its memory is full.
 //   - Redis replicates asynchronously, and by default it saves its data every few minutes. If a
-//     crash or a failover loses the latest writes, the Client notices that and Begin fails until
-//     what was lost no longer matters (see Calls). But a process that started after the loss can't
-//     notice it.
+//     crash or a failover loses the latest writes, a Client that knew of them notices that in most
+//     cases, and its Begin fails until what was lost no longer matters (see Calls). Other Clients
+//     may not notice it: those that started after the loss, those that didn't know of the lost
+//     calls, and all of them if as many calls of Begin came after the loss as were lost. Then a
+//     call may be made twice. Events that were lost may go unnoticed in the same way, if others
+//     were added before the next Read. A loss of all data is noticed by every Client that has
+//     called Begin or Read before.
 //
 // The user needs these permissions; +cluster|slots only in a cluster:
 //
