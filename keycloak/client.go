@@ -132,7 +132,8 @@ func (c *Client) login(ctx context.Context,
 	credentials identity.Credentials) (*identity.OpenIDToken, error) {
 	queueCtx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	leaveQueue, err := c.loginQueue.enter(queueCtx, c.accounts.queueKey(credentials))
+	leaveQueue, err := c.loginQueue.enter(queueCtx, nameDigest(credentials.Username),
+		c.accounts.queueKey(credentials))
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()

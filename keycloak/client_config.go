@@ -56,8 +56,10 @@ type ClientConfig struct {
 
 	// Calls and Turns, if set, are stores that several processes share, each with a Client of this
 	// realm and client ID. Then a refresh token is exchanged once per network in all of them, and
-	// the sign-ins of an account run one after another. If they are nil, that holds for this Client
-	// only. docs/decisions/0024-refresh-across-processes.md describes failures.
+	// the sign-ins of an account run one after another: in all of them those with the same name,
+	// and those with the username or the email address in the Clients through which the account has
+	// signed in before. If Calls and Turns are nil, that holds for this Client only.
+	// docs/decisions/0024-refresh-across-processes.md describes failures.
 	//
 	// While Calls is unavailable, Refresh fails with ErrStoreUnavailable for 15 s, and then
 	// exchanges tokens as if Calls were nil. While Turns is unavailable, Login works as if it were

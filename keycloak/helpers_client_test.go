@@ -1,6 +1,7 @@
 package keycloak
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,10 +122,13 @@ func signIn(ctx context.Context, c *Client, name string) error {
 	return err
 }
 
-// A slowRealm responds to every request with tokenResponse after a delay, and counts the requests
+// A slowRealm responds to every request with the same tokens after a delay, and counts the requests
 // that are in flight. It must run in a synctest bubble.
 type slowRealm struct {
 	delay time.Duration
+	body  string // of the responses; tokenResponse if it is empty
+
+	isRefusing bool // the realm refuses all credentials
 
 	mu                    sync.Mutex     // guards the fields below
 	inFlightByAccount     map[string]int // requests in flight, by lowercase username
@@ -158,7 +162,11 @@ func (r *slowRealm) respond(request *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newResponse(200, tokenResponse)
+	if r.isRefusing {
+		return newResponse(400,
+			`{"error":"invalid_grant","error_description":"Invalid user credentials"}`)
+	}
+	return newResponse(200, cmp.Or(r.body, tokenResponse))
 }
 
 // newSlowRealm returns a slowRealm and a client for it.

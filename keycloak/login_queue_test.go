@@ -305,7 +305,8 @@ func TestLogin_queueTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, client := newSlowRealm(time.Second, withTimeout(8*time.Second))
 		// This sign-in stays at the head of the queue until leaveQueue is called.
-		leaveQueue, err := client.loginQueue.enter(t.Context(), nameDigest("alice"))
+		leaveQueue, err := client.loginQueue.enter(t.Context(), nameDigest("alice"),
+			nameDigest("alice"))
 		if err != nil {
 			t.Fatal(err)
 		}

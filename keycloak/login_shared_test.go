@@ -14,17 +14,19 @@ import (
 	"github.com/cloakql/cloakql/store"
 )
 
-// A testTurns is a store.Turns that counts calls, and fails while isDown is set.
+// A testTurns is a store.Turns that counts calls. It fails while isDown is set, and from the call
+// with the number failFrom on, if that isn't 0.
 type testTurns struct {
 	store.Turns
-	isDown atomic.Bool
-	count  atomic.Int32
+	isDown   atomic.Bool
+	failFrom atomic.Int32
+	count    atomic.Int32
 }
 
 func (t *testTurns) Take(ctx context.Context,
 	request store.TurnRequest) (func(time.Duration), error) {
-	t.count.Add(1)
-	if t.isDown.Load() {
+	n, failFrom := t.count.Add(1), t.failFrom.Load()
+	if t.isDown.Load() || failFrom > 0 && n >= failFrom {
 		return nil, fmt.Errorf("a test: %w", store.ErrUnavailable)
 	}
 	return t.Turns.Take(ctx, request)
@@ -41,7 +43,8 @@ func newLoginProcesses(t *testing.T, delay time.Duration) (realm *slowRealm, tur
 }
 
 // Sign-ins of an account run one at a time in all processes, and the limits of an account's queue
-// count all of them. Each makes one call to the store.
+// count all of them. Each makes at most one call to the store: none if its process knows that the
+// queue is full.
 func TestLogin_acrossProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, turns, a, b := newLoginProcesses(t, time.Second)
@@ -64,8 +67,8 @@ func TestLogin_acrossProcesses(t *testing.T) {
 			t.Errorf("%d sign-ins failed with ErrBusy, and at most %d ran at once; want %d and 1",
 				busyCount.Load(), realm.maxInFlightPerAccount, want)
 		}
-		if n := turns.count.Load(); n != 20 {
-			t.Errorf("20 sign-ins made %d calls to the store, want 20", n)
+		if n := turns.count.Load(); n > 20 {
+			t.Errorf("20 sign-ins made %d calls to the store, want at most 20", n)
 		}
 	})
 }

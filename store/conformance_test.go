@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -103,6 +104,41 @@ func TestMemoryTurns_maxPause(t *testing.T) {
 			time.Since(start) != store.MaxPause {
 			t.Errorf("Take() = %v after %v, want a turn after %v", err, time.Since(start),
 				store.MaxPause)
+		}
+	})
+}
+
+// TakeAfter counts the caller in the queue while prepare runs, but delays nobody. If prepare fails,
+// the caller loses its place.
+func TestMemoryTurns_TakeAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &store.MemoryTurns{}
+		request := store.TurnRequest{Key: store.Key{1}, MaxQueue: 2, MaxGroup: 2}
+		failure := errors.New("prepare failed")
+		for _, want := range []error{nil, failure} {
+			leave, err := m.TakeAfter(t.Context(), request, func() error {
+				first, err := m.Take(t.Context(), request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = m.Take(t.Context(), request)
+				if !errors.Is(err, store.ErrQueueFull) {
+					t.Errorf("Take() = %v during prepare, want %v", err, store.ErrQueueFull)
+				}
+				first(time.Second)
+				return want
+			})
+			if err != want || (leave == nil) != (want != nil) {
+				t.Errorf("TakeAfter() = %v, want %v", err, want)
+			}
+			if leave != nil {
+				leave(0)
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if n := m.Len(); n != 0 {
+				t.Errorf("%d keys are stored, want none", n)
+			}
 		}
 	})
 }

@@ -22,11 +22,23 @@ type turnQueue struct {
 // Take implements Turns.
 func (m *MemoryTurns) Take(ctx context.Context,
 	request TurnRequest) (leave func(pause time.Duration), err error) {
+	return m.TakeAfter(ctx, request, func() error { return nil })
+}
+
+// TakeAfter is like Take, but calls prepare before it waits for the turn. Meanwhile the caller has
+// a place, which counts toward MaxQueue and MaxGroup but delays nobody. If prepare fails, the
+// caller loses the place, and TakeAfter returns prepare's error.
+func (m *MemoryTurns) TakeAfter(ctx context.Context, request TurnRequest,
+	prepare func() error) (leave func(pause time.Duration), err error) {
 	if err := request.Validate(); err != nil {
 		return nil, err
 	}
 	queue, err := m.enqueue(request)
 	if err != nil {
+		return nil, err
+	}
+	if err := prepare(); err != nil {
+		m.remove(request, queue)
 		return nil, err
 	}
 	finish := sync.OnceFunc(func() {
