@@ -58,6 +58,10 @@ const (
 	maxCheckCalls   = 4    // checks in progress
 	maxQueuedChecks = 1000 // two seconds of work at the default rate
 
+	// maxChecksPerSubject limits the checks of one user that wait or are in progress, so that a
+	// user with many tokens can't fill the queue.
+	maxChecksPerSubject = 16
+
 	// maxCheckFailures is the number of failures in a row after which no check starts for
 	// checkPause.
 	maxCheckFailures = maxCheckCalls
@@ -82,9 +86,9 @@ const (
 // which the token was issued: the tokens of the session that were issued until then are revoked,
 // and later ones are not. Without a valid answer, nobody is signed out.
 //
-// At most four checks run at once, and a thousand wait. If the queue is full, a check is skipped,
-// and with Wait, Check fails with ErrBusy. The next use of the token tries again. While Keycloak
-// can't be asked, there are a few attempts per second.
+// At most four checks run at once, and a thousand wait. At most sixteen of all these are of one
+// subject. Beyond that, a check is skipped, and with Wait, Check fails with ErrBusy. The next use
+// of the token tries again. While Keycloak can't be asked, there are a few attempts per second.
 type SessionChecker struct {
 	config SessionCheckConfig
 	recent checkTable
@@ -94,6 +98,7 @@ type SessionChecker struct {
 
 	mu          sync.Mutex // guards the fields below
 	inFlight    map[checkKey]*sessionCheck
+	bySubject   map[string]int // the number of checks in inFlight
 	queue       []*sessionCheck
 	workers     int
 	nextStart   time.Time // the earliest start of the next check
@@ -141,7 +146,8 @@ func NewSessionChecker(config SessionCheckConfig) (*SessionChecker, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	c := &SessionChecker{config: config, inFlight: map[checkKey]*sessionCheck{}}
+	c := &SessionChecker{config: config, inFlight: map[checkKey]*sessionCheck{},
+		bySubject: map[string]int{}}
 	c.skipLog.interval, c.failureLog.interval = time.Minute, time.Minute
 	c.recent.init(config.Interval)
 	return c, nil
@@ -195,6 +201,15 @@ func (c *SessionChecker) timeoutError() error {
 // if a check has succeeded meanwhile.
 func (c *SessionChecker) start(key checkKey, session TokenSession,
 	accessToken identity.Secret) (*sessionCheck, error) {
+	check, err := c.joinOrQueue(key, session, accessToken)
+	if err != nil {
+		c.skip(1, err)
+	}
+	return check, err
+}
+
+func (c *SessionChecker) joinOrQueue(key checkKey, session TokenSession,
+	accessToken identity.Secret) (*sessionCheck, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if check := c.inFlight[key]; check != nil {
@@ -204,33 +219,36 @@ func (c *SessionChecker) start(key checkKey, session TokenSession,
 	if c.recent.isRecent(key, now) {
 		return nil, nil
 	}
-	var err error
 	switch {
 	case c.isClosed:
-		err = uncheckedError("the server is stopping")
+		return nil, uncheckedError("the server is stopping")
 	case time.Now().Before(c.pausedUntil):
-		err = c.lastErr
+		return nil, c.lastErr
 	case c.recent.hasFailed(key, now):
-		err = uncheckedError("a check of this token failed less than %v ago", checkRetryDelay)
+		return nil, uncheckedError("a check of this token failed less than %v ago",
+			checkRetryDelay)
+	case c.bySubject[session.Subject] >= maxChecksPerSubject:
+		return nil, &identity.Error{Reason: identity.ErrBusy,
+			Detail: fmt.Sprintf("%d checks of one user's sessions are waiting",
+				maxChecksPerSubject)}
 	case len(c.queue) >= maxQueuedChecks:
-		err = &identity.Error{Reason: identity.ErrBusy,
+		return nil, &identity.Error{Reason: identity.ErrBusy,
 			Detail: fmt.Sprintf("%d checks of sessions are waiting", len(c.queue))}
-	default:
-		check := &sessionCheck{key: key, session: session, token: accessToken,
-			done: make(chan struct{})}
-		c.inFlight[key] = check
-		c.queue = append(c.queue, check)
-		if c.workers < maxCheckCalls {
-			c.workers++
-			c.group.Go(c.work) // ends when the queue is empty
-		}
-		return check, nil
 	}
-	c.skip(1, err)
-	return nil, err
+	check := &sessionCheck{key: key, session: session, token: accessToken,
+		done: make(chan struct{})}
+	c.inFlight[key] = check
+	c.bySubject[session.Subject]++
+	c.queue = append(c.queue, check)
+	if c.workers < maxCheckCalls {
+		c.workers++
+		c.group.Go(c.work) // ends when the queue is empty
+	}
+	return check, nil
 }
 
-// skip counts checks that didn't start because of err.
+// skip counts checks that didn't start because of err. The caller must not hold mu: the log may be
+// slow.
 func (c *SessionChecker) skip(count int, err error) {
 	c.skipped.Add(int64(count))
 	if _, ok := c.skipLog.allow(time.Now()); ok {
@@ -328,36 +346,46 @@ func (c *SessionChecker) endSession(session TokenSession, now time.Time) error {
 // finish ends a check. err is set if it failed. After a few failures of Keycloak in a row, finish
 // ends all queued checks, and no check starts for a moment.
 func (c *SessionChecker) finish(check *sessionCheck, err error, wasAsked bool) {
+	droppedCount := 0
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.inFlight, check.key)
-	close(check.done)
+	c.end(check)
 	switch {
 	case !wasAsked:
-		return
 	case err == nil:
 		c.failures = 0
-		return
+	default:
+		c.lastErr = err
+		if c.failures++; c.failures >= maxCheckFailures {
+			c.pausedUntil = time.Now().Add(checkPause)
+			droppedCount = c.dropQueue(err)
+		}
 	}
-	c.lastErr = err
-	if c.failures++; c.failures >= maxCheckFailures {
-		c.pausedUntil = time.Now().Add(checkPause)
-		c.dropQueue(err)
+	c.mu.Unlock()
+	if droppedCount > 0 {
+		c.skip(droppedCount, err)
 	}
 }
 
-// dropQueue ends all queued checks with err. The caller holds mu.
-func (c *SessionChecker) dropQueue(err error) {
+// end lets the callers of a check continue. The caller holds mu.
+func (c *SessionChecker) end(check *sessionCheck) {
+	delete(c.inFlight, check.key)
+	subject := check.session.Subject
+	if c.bySubject[subject]--; c.bySubject[subject] == 0 {
+		delete(c.bySubject, subject)
+	}
+	close(check.done)
+}
+
+// dropQueue ends all queued checks with err, and returns how many there were. The caller holds mu,
+// and has to call skip afterwards.
+func (c *SessionChecker) dropQueue(err error) int {
 	dropped := c.queue
 	c.queue = nil
 	for _, check := range dropped {
 		check.err = err
-		delete(c.inFlight, check.key)
-		close(check.done)
+		c.end(check)
 	}
-	if len(dropped) > 0 {
-		c.skip(len(dropped), err)
-	}
+	return len(dropped)
 }
 
 // Stats returns how many checks there were.
@@ -375,10 +403,14 @@ func (c *SessionChecker) Close(ctx context.Context) error {
 	if c == nil || c.config.Client == nil {
 		return nil
 	}
+	err := uncheckedError("the server is stopping")
 	c.mu.Lock()
 	c.isClosed = true
-	c.dropQueue(uncheckedError("the server is stopping"))
+	droppedCount := c.dropQueue(err)
 	c.mu.Unlock()
+	if droppedCount > 0 {
+		c.skip(droppedCount, err)
+	}
 	done := make(chan struct{})
 	go func() { // ends with the last check; each has a deadline
 		c.group.Wait()

@@ -247,9 +247,9 @@ func TestSessionChecker_concurrent(t *testing.T) {
 		if len(c.takeEnds()) == 0 {
 			t.Error("no session ended")
 		}
-		if c.workers != 0 || len(c.inFlight) != 0 || len(c.queue) != 0 {
-			t.Errorf("%d workers, %d checks in progress and %d queued remain, want none",
-				c.workers, len(c.inFlight), len(c.queue))
+		if c.workers != 0 || len(c.inFlight) != 0 || len(c.queue) != 0 || len(c.bySubject) != 0 {
+			t.Errorf("%d workers, %d checks of %d users in progress and %d queued remain, "+
+				"want none", c.workers, len(c.inFlight), len(c.bySubject), len(c.queue))
 		}
 	}
 }

@@ -129,9 +129,14 @@ func (c *checkTest) use(sessionID string) error {
 	return c.useIssued(sessionID, time.Now().Add(-time.Minute))
 }
 
-// useIssued checks a token that was issued at this time.
+// useIssued checks a token that was issued at this time. Each session is of another user.
 func (c *checkTest) useIssued(sessionID string, issuedAt time.Time) error {
-	session := TokenSession{SessionID: sessionID, Subject: aliceID,
+	return c.useOf("user of "+sessionID, sessionID, issuedAt)
+}
+
+// useOf checks a token of a user.
+func (c *checkTest) useOf(subject, sessionID string, issuedAt time.Time) error {
+	session := TokenSession{SessionID: sessionID, Subject: subject,
 		IssuedAt: issuedAt.Truncate(time.Second), ExpiresAt: issuedAt.Add(5 * time.Minute)}
 	return c.Check(c.Context(), session, checkedToken(sessionID, localAudience))
 }
@@ -189,7 +194,7 @@ func TestSessionChecker_background(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		want := SessionEnd{SessionID: "s1", Subject: aliceID, At: issuedAt, Exact: true}
+		want := SessionEnd{SessionID: "s1", Subject: "user of s1", At: issuedAt, Exact: true}
 		if ends := c.takeEnds(); len(ends) != 1 || ends[0] != want {
 			t.Errorf("the ends are %+v, want %+v", ends, want)
 		}
