@@ -118,6 +118,19 @@ func (c *testCalls) fail(operation string, n int) {
 	c.failBefore[operation] = n
 }
 
+// replace makes calls use another store from now on.
+func (c *testCalls) replace(calls store.Calls) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Calls = calls
+}
+
+func (c *testCalls) current() store.Calls {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Calls
+}
+
 // takeCounts returns how many calls of each operation there were since the last call of takeCounts.
 func (c *testCalls) takeCounts() map[string]int {
 	c.mu.Lock()
@@ -154,7 +167,7 @@ func (c *testCalls) do(operation string, call func() error) error {
 func (c *testCalls) Begin(ctx context.Context, key store.CallKey, id store.CallID,
 	lease, keep time.Duration) (call store.Call, err error) {
 	err = c.do("Begin", func() (err error) {
-		call, err = c.Calls.Begin(ctx, key, id, lease, keep)
+		call, err = c.current().Begin(ctx, key, id, lease, keep)
 		return err
 	})
 	if err != nil {
@@ -165,20 +178,20 @@ func (c *testCalls) Begin(ctx context.Context, key store.CallKey, id store.CallI
 
 func (c *testCalls) Renew(ctx context.Context, key store.CallKey, id store.CallID,
 	lease time.Duration) error {
-	return c.do("Renew", func() error { return c.Calls.Renew(ctx, key, id, lease) })
+	return c.do("Renew", func() error { return c.current().Renew(ctx, key, id, lease) })
 }
 
 func (c *testCalls) Finish(ctx context.Context, key store.CallKey, id store.CallID, result []byte,
 	successor store.Key, keep time.Duration) error {
 	return c.do("Finish", func() error {
-		return c.Calls.Finish(ctx, key, id, result, successor, keep)
+		return c.current().Finish(ctx, key, id, result, successor, keep)
 	})
 }
 
 func (c *testCalls) Wait(ctx context.Context, key store.CallKey,
 	id store.CallID) (call store.Call, err error) {
 	err = c.do("Wait", func() (err error) {
-		call, err = c.Calls.Wait(ctx, key, id)
+		call, err = c.current().Wait(ctx, key, id)
 		return err
 	})
 	if err != nil {
@@ -188,12 +201,12 @@ func (c *testCalls) Wait(ctx context.Context, key store.CallKey,
 }
 
 func (c *testCalls) MarkUsed(ctx context.Context, subject store.Key, keep time.Duration) error {
-	return c.do("MarkUsed", func() error { return c.Calls.MarkUsed(ctx, subject, keep) })
+	return c.do("MarkUsed", func() error { return c.current().MarkUsed(ctx, subject, keep) })
 }
 
 func (c *testCalls) IsUsed(ctx context.Context, subject store.Key) (used bool, err error) {
 	err = c.do("IsUsed", func() (err error) {
-		used, err = c.Calls.IsUsed(ctx, subject)
+		used, err = c.current().IsUsed(ctx, subject)
 		return err
 	})
 	return used, err

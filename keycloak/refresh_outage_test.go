@@ -156,7 +156,8 @@ func TestRefresh_storeEmptyInFlight(t *testing.T) {
 		callers.Go(func() { a.checkRefresh(t, realm, realm.token(0), 1) })
 		time.Sleep(time.Second)
 		calls := &store.MemoryCalls{}
-		a.calls.Calls, b.calls.Calls = calls, calls
+		a.calls.replace(calls)
+		b.calls.replace(calls)
 		time.Sleep(leaseRenewInterval)
 		b.checkRefresh(t, realm, realm.token(0), 1)
 		callers.Wait()
@@ -174,7 +175,7 @@ func TestClient_Close_unstored(t *testing.T) {
 			a.calls.fail("Finish", 1)
 			a.checkRefresh(t, realm, realm.token(0), 1)
 			slow := &slowFinish{Calls: a.calls.Calls, delay: 500 * time.Millisecond}
-			a.calls.Calls = slow
+			a.calls.replace(slow)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			if isDone {
@@ -196,7 +197,7 @@ func TestClient_Close_unstored(t *testing.T) {
 		a, _ := newProcesses(t, realm)
 		a.calls.fail("Finish", 1)
 		a.checkRefresh(t, realm, realm.token(0), 1)
-		a.calls.Calls = &slowFinish{Calls: a.calls.Calls, delay: time.Hour}
+		a.calls.replace(&slowFinish{Calls: a.calls.Calls, delay: time.Hour})
 		start := time.Now()
 		if err := a.Close(t.Context()); err != nil {
 			t.Error(err)
