@@ -9,8 +9,9 @@ import (
 	"github.com/cloakql/cloakql/store"
 )
 
-// sharedQueryTimeout limits how long a request waits for the shared store of persisted queries.
-const sharedQueryTimeout = 250 * time.Millisecond
+// sharedQueryTimeout limits how long a request waits for the shared store of persisted queries. A
+// store has a shorter limit of its own.
+const sharedQueryTimeout = time.Second
 
 // sharedQueries implements graphqlhttp.SharedQueries with the documents of a store. If the store
 // fails, clients send their queries again.

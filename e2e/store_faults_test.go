@@ -172,8 +172,9 @@ func testStoreFault(t *testing.T, fault storeFault) (row []string) {
 		}
 		wantCode(t, "login with a wrong password", response, "INVALID_CREDENTIALS")
 	}
-	if failures < 5 || failures > 10 {
-		t.Errorf("%d sign-ins failed before the rate limit, want between 5 and 10", failures)
+	// If Redis responds late to one of them, because the machine is busy, both limits are used.
+	if failures < 5 || failures > 15 {
+		t.Errorf("%d sign-ins failed before the rate limit, want between 5 and 15", failures)
 	}
 	var readyText string
 	if fault.lost {

@@ -13,7 +13,7 @@ func TestStore_roundTrips(t *testing.T) {
 	t.Parallel()
 	local := realm{sharedKeycloak, "local"}
 	redis := redistest.Start(t)
-	s := local.serve(t, "STORE="+redis.URL())
+	s := local.serve(t, "STORE="+redis.URL(), "STORE_TIMEOUT=1s")
 	user, _ := local.newUser(t, nil)
 	first := s.mustLogin(t, user, "secret") // and connect, and load the scripts
 	s.me(t, first.AccessToken)

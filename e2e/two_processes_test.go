@@ -21,7 +21,9 @@ import (
 // serveTwo starts two processes of the server for this realm, with one store.
 func (r realm) serveTwo(t *testing.T, store string, settings ...string) [2]*server {
 	t.Helper()
-	all := append([]string{"STORE=" + store, "TRUSTED_PROXIES=127.0.0.1"}, settings...)
+	// A busy machine may need more than the default timeout.
+	all := append([]string{"STORE=" + store, "STORE_TIMEOUT=1s", "TRUSTED_PROXIES=127.0.0.1"},
+		settings...)
 	return [2]*server{r.serve(t, all...), r.serve(t, all...)}
 }
 

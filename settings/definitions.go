@@ -8,6 +8,7 @@ import (
 	"github.com/cloakql/cloakql/graphqlhttp"
 	"github.com/cloakql/cloakql/keycloak"
 	"github.com/cloakql/cloakql/limits"
+	"github.com/cloakql/cloakql/store/redisstore"
 	"github.com/cloakql/cloakql/throttle"
 )
 
@@ -321,6 +322,12 @@ func (raw *rawSettings) groups() []group {
 				doc: "The path of a file that holds Redis's password, instead of a password in " +
 					"`STORE`. The file is read for each new connection, so the password may " +
 					"change without a restart.",
+			}, {
+				name:         "STORE_TIMEOUT",
+				defaultValue: format(redisstore.DefaultTimeout),
+				dest:         inRange(&raw.Redis.Timeout, 50*time.Millisecond, time.Second),
+				fieldNames:   "redisstore.Config.Timeout",
+				doc:          "The time limit for one call to Redis. A request may make up to five calls.",
 			}, {
 				name: storeKeyName, dest: anyValue(&raw.storeKeys),
 				fieldNames:  "redisstore.Config.SealSecrets",

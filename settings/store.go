@@ -22,6 +22,7 @@ func (raw *rawSettings) finishStore(p *problems) {
 		return
 	}
 	redis.URL = redisstore.NewSecret(raw.storeURL.Reveal())
+	raw.Server.Attempts.StoreTimeout = redis.Timeout
 	if redis.Prefix == "" {
 		redis.Prefix = defaultPrefix(raw.Server.Realm.Issuer(), raw.Server.Client.ClientID)
 	}

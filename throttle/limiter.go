@@ -19,10 +19,12 @@ import (
 const globalFactor = 5
 
 const (
-	storeTimeout       = 250 * time.Millisecond // for one call to a shared store
-	storeRetryInterval = time.Second            // after a failed call, until the next call
-	storeLogInterval   = time.Minute            // between log lines about failed calls
+	storeRetryInterval = time.Second // after a failed call, until the next call
+	storeLogInterval   = time.Minute // between log lines about failed calls
 )
+
+// DefaultStoreTimeout is the default of Config.StoreTimeout.
+const DefaultStoreTimeout = 250 * time.Millisecond
 
 // A Config sets the limits. A zero Rate stands for the rate in Defaults.
 type Config struct {
@@ -59,6 +61,9 @@ type Config struct {
 	// fails, this process also counts in its own memory, starting from zero. Then each limit has
 	// half the burst and half the rate, because other processes count for themselves too.
 	Store store.Buckets
+
+	// StoreTimeout limits one call to Store; DefaultStoreTimeout if it isn't positive.
+	StoreTimeout time.Duration
 
 	Log *slog.Logger // slog.Default() if nil; at most one line a minute while Store fails
 }
@@ -300,7 +305,7 @@ func (l *Limiter) reserveTokens(
 		return decision, false, err
 	}
 	if l.mayCallSharedStore() {
-		callCtx, cancel := context.WithTimeout(ctx, storeTimeout)
+		callCtx, cancel := context.WithTimeout(ctx, l.storeTimeout())
 		decision, err := l.sharedStore.Reserve(callCtx, buckets)
 		cancel()
 		switch {
@@ -321,7 +326,7 @@ func (l *Limiter) reserveTokens(
 // refund puts a token back into each bucket, in the store where the tokens were reserved. It does
 // so even if ctx is done.
 func (l *Limiter) refund(ctx context.Context, isFallback bool, buckets []store.Bucket) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.storeTimeout())
 	defer cancel()
 	if l.sharedStore == nil || isFallback {
 		l.localStore.Refund(ctx, buckets) // never fails
@@ -330,6 +335,14 @@ func (l *Limiter) refund(ctx context.Context, isFallback bool, buckets []store.B
 	if err := l.sharedStore.Refund(ctx, buckets); err != nil {
 		l.suspendSharedStore(ctx, err)
 	}
+}
+
+// storeTimeout returns the time limit for one call to the shared store.
+func (l *Limiter) storeTimeout() time.Duration {
+	if l.config.StoreTimeout <= 0 {
+		return DefaultStoreTimeout
+	}
+	return l.config.StoreTimeout
 }
 
 // mayCallSharedStore reports whether the shared store may be called. It returns false for

@@ -89,14 +89,14 @@ func TestLimiter_sharedStore_fails(t *testing.T) {
 	})
 }
 
-// If the store hangs, only the first attempt is delayed, by storeTimeout.
+// If the store hangs, only the first attempt is delayed, by DefaultStoreTimeout.
 func TestLimiter_sharedStore_hangs(t *testing.T) {
 	withSharedStore(t, func(t *testing.T, s sharedStoreTest) {
 		s.store.hanging.Store(true)
 		start := time.Now()
 		makeAttempts(t, s.limiterA, contextFrom(t, addressA), login, "alice", nil, 100)
-		if elapsed := time.Since(start); elapsed != storeTimeout {
-			t.Errorf("100 attempts took %v, want %v", elapsed, storeTimeout)
+		if elapsed := time.Since(start); elapsed != DefaultStoreTimeout {
+			t.Errorf("100 attempts took %v, want %v", elapsed, DefaultStoreTimeout)
 		}
 		// A canceled request isn't a failure of the store.
 		s.log.Reset()
