@@ -195,7 +195,8 @@ func TestRefresh_killedProcess(t *testing.T) {
 		return rand.N(60 * time.Millisecond), rand.N(20 * time.Millisecond)
 	})
 	proxied, issuer := local.behind(proxy)
-	settings := []string{issuer, "TRUSTED_PROXIES=127.0.0.1", "STORE=" + redis.URL(), "STORE_TIMEOUT=1s"}
+	settings := []string{issuer, "TRUSTED_PROXIES=127.0.0.1", "STORE=" + redis.URL(),
+		"STORE_TIMEOUT=1s"}
 	survivor := proxied.serve(t, settings...)
 	var endedCount, roundCount, lostCount int
 	codes := map[string]int{}
