@@ -59,8 +59,7 @@ var allowedImports = map[string][]string{
 	"schema":                                   {}, // embeds the schema files
 	"authz":                                    {"identity", "schema", "internal/testapi"},
 	"internal/testapi":                         {"identity"}, // for tests
-	"internal/testapi/testserver": {"authz", "internal/program", "internal/testapi", "settings",
-		"signin"},
+	"internal/testapi/testserver": {"internal/program", "internal/testapi", "settings", "signin"},
 	"plugin":             {"authz", "schema"},
 	"cmd/cloakql-gqlgen": {"plugin"},
 	"keycloak": {"identity", "internal/jose",

@@ -138,11 +138,7 @@ func expectedFields(want *[]string, object string, set ast.SelectionSet, b bool,
 // callers send each operation at once, and share the parsed document. For each caller, exactly the
 // allowed fields run.
 func TestRandomOperations(t *testing.T) {
-	directives, err := authz.Bind(testapi.DirectiveRoot{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	schema := testapi.New(directives)
+	schema := testapi.New()
 	server := handler.New(schema)
 	server.AddTransport(transport.POST{})
 	server.SetQueryCache(lru.New[*ast.QueryDocument](1000))

@@ -35,11 +35,7 @@ type testServer struct {
 // newTestServer returns a server with the access rules of testapi.
 func newTestServer(t testing.TB, config authz.Config) *testServer {
 	t.Helper()
-	directives, err := authz.Bind(testapi.DirectiveRoot{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	schema := testapi.New(directives)
+	schema := testapi.New()
 	s := &testServer{handler: handler.New(schema)}
 	s.handler.AddTransport(transport.POST{})
 	s.handler.SetErrorPresenter(presentWithoutLocations)

@@ -52,8 +52,9 @@ func Start(t testing.TB, args ...string) *Server {
 	return Config{Args: args}.Start(t)
 }
 
-// Start starts a server, and stops it when the test ends.
-func (c Config) Start(t testing.TB) *Server {
+// requireRedis skips the test if redis-server isn't installed. If TEST_REDIS is set, as in .ci/run,
+// the test fails.
+func requireRedis(t testing.TB) {
 	t.Helper()
 	for _, command := range []string{"redis-server", "redis-cli"} {
 		if _, err := exec.LookPath(command); err == nil {
@@ -65,6 +66,12 @@ func (c Config) Start(t testing.TB) *Server {
 		}
 		t.Skipf("%s isn't installed: install the package redis-server", command)
 	}
+}
+
+// Start starts a server, and stops it when the test ends.
+func (c Config) Start(t testing.TB) *Server {
+	t.Helper()
+	requireRedis(t)
 	s := &Server{t: t, config: c, dir: t.TempDir()}
 	if c.TLS {
 		writeCertificates(t, s.dir)

@@ -35,12 +35,6 @@ type ResolverRoot interface {
 }
 
 type DirectiveRoot struct {
-	Auth      func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
-	FromToken func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
-	Groups    func(ctx context.Context, obj any, next graphql.Resolver, paths []string) (res any, err error)
-	Public    func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
-	Roles     func(ctx context.Context, obj any, next graphql.Resolver, realm []string, client *string, clientRoles []string) (res any, err error)
-	Scopes    func(ctx context.Context, obj any, next graphql.Resolver, names []string) (res any, err error)
 }
 
 type ComplexityRoot struct {
@@ -1911,64 +1905,6 @@ func (ec *executionContext) childFields___Type(ctx context.Context, field graphq
 
 // region    ***************************** args.gotpl *****************************
 
-func (ec *executionContext) dir_groups_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
-	var err error
-	args := map[string]any{}
-	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "paths",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalNString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["paths"] = arg0
-	return args, nil
-}
-
-func (ec *executionContext) dir_roles_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
-	var err error
-	args := map[string]any{}
-	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "realm",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["realm"] = arg0
-	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "client",
-		func(ctx context.Context, v any) (*string, error) {
-			return ec.unmarshalOString2ᚖstring(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["client"] = arg1
-	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "clientRoles",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["clientRoles"] = arg2
-	return args, nil
-}
-
-func (ec *executionContext) dir_scopes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
-	var err error
-	args := map[string]any{}
-	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "names",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalNString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["names"] = arg0
-	return args, nil
-}
-
 func (ec *executionContext) field_Entity_findAllRolesEntityByID_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -3008,20 +2944,7 @@ func (ec *executionContext) _Entity_findAuthEntityByID(ctx context.Context, fiel
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Entity().FindAuthEntityByID(ctx, fc.Args["id"].(string))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Auth == nil {
-					var zeroVal *AuthEntity
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *AuthEntity) graphql.Marshaler {
 			return ec.marshalNAuthEntity2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐAuthEntity(ctx, selections, v)
 		},
@@ -3548,20 +3471,7 @@ func (ec *executionContext) _Fields_auth(ctx context.Context, field graphql.Coll
 		func(ctx context.Context) (any, error) {
 			return obj.Auth, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Auth == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4059,20 +3969,7 @@ func (ec *executionContext) _Mutation_write(ctx context.Context, field graphql.C
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().Write(ctx, fc.Args["filter"].(*Filter))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Auth == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4138,20 +4035,7 @@ func (ec *executionContext) _Mutation_create(ctx context.Context, field graphql.
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Mutation().Create(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Auth == nil {
-					var zeroVal *Document
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *Document) graphql.Marshaler {
 			return ec.marshalODocument2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐDocument(ctx, selections, v)
 		},
@@ -4183,20 +4067,7 @@ func (ec *executionContext) _Mutation_createNode(ctx context.Context, field grap
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Mutation().CreateNode(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Auth == nil {
-					var zeroVal Node
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v Node) graphql.Marshaler {
 			return ec.marshalONode2githubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐNode(ctx, selections, v)
 		},
@@ -4228,20 +4099,7 @@ func (ec *executionContext) _Mutation_change(ctx context.Context, field graphql.
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Mutation().Change(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Public == nil {
-					var zeroVal *Fields
-					return zeroVal, errors.New("directive public is not implemented")
-				}
-				return ec.Directives.Public(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *Fields) graphql.Marshaler {
 			return ec.marshalOFields2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFields(ctx, selections, v)
 		},
@@ -4296,20 +4154,7 @@ func (ec *executionContext) _Order_id(ctx context.Context, field graphql.Collect
 		func(ctx context.Context) (any, error) {
 			return obj.ID, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Public == nil {
-					var zeroVal string
-					return zeroVal, errors.New("directive public is not implemented")
-				}
-				return ec.Directives.Public(ctx, obj, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
 			return ec.marshalNID2string(ctx, selections, v)
 		},
@@ -4378,20 +4223,7 @@ func (ec *executionContext) _Query_open(ctx context.Context, field graphql.Colle
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Open(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Public == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive public is not implemented")
-				}
-				return ec.Directives.Public(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4414,20 +4246,7 @@ func (ec *executionContext) _Query_auth(ctx context.Context, field graphql.Colle
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Auth(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Auth == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -4927,20 +4746,7 @@ func (ec *executionContext) _Query_document(ctx context.Context, field graphql.C
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Document(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Auth == nil {
-					var zeroVal *Document
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *Document) graphql.Marshaler {
 			return ec.marshalODocument2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐDocument(ctx, selections, v)
 		},
@@ -4972,20 +4778,7 @@ func (ec *executionContext) _Query_documents(ctx context.Context, field graphql.
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Documents(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Auth == nil {
-					var zeroVal []*Document
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*Document) graphql.Marshaler {
 			return ec.marshalODocument2ᚕᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐDocumentᚄ(ctx, selections, v)
 		},
@@ -5017,20 +4810,7 @@ func (ec *executionContext) _Query_strictDocuments(ctx context.Context, field gr
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().StrictDocuments(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Auth == nil {
-					var zeroVal []*Document
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*Document) graphql.Marshaler {
 			return ec.marshalNDocument2ᚕᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐDocumentᚄ(ctx, selections, v)
 		},
@@ -5062,20 +4842,7 @@ func (ec *executionContext) _Query_secret(ctx context.Context, field graphql.Col
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Secret(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Auth == nil {
-					var zeroVal *Secret
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *Secret) graphql.Marshaler {
 			return ec.marshalOSecret2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐSecret(ctx, selections, v)
 		},
@@ -5107,20 +4874,7 @@ func (ec *executionContext) _Query_node(ctx context.Context, field graphql.Colle
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Node(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Auth == nil {
-					var zeroVal Node
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v Node) graphql.Marshaler {
 			return ec.marshalONode2githubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐNode(ctx, selections, v)
 		},
@@ -5152,20 +4906,7 @@ func (ec *executionContext) _Query_nodes(ctx context.Context, field graphql.Coll
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Nodes(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Auth == nil {
-					var zeroVal []Node
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []Node) graphql.Marshaler {
 			return ec.marshalONode2ᚕgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐNodeᚄ(ctx, selections, v)
 		},
@@ -5197,20 +4938,7 @@ func (ec *executionContext) _Query_search(ctx context.Context, field graphql.Col
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Search(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Public == nil {
-					var zeroVal []SearchResult
-					return zeroVal, errors.New("directive public is not implemented")
-				}
-				return ec.Directives.Public(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []SearchResult) graphql.Marshaler {
 			return ec.marshalOSearchResult2ᚕgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐSearchResultᚄ(ctx, selections, v)
 		},
@@ -5233,20 +4961,7 @@ func (ec *executionContext) _Query_level(ctx context.Context, field graphql.Coll
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Level(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Auth == nil {
-					var zeroVal *Level
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *Level) graphql.Marshaler {
 			return ec.marshalOLevel2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐLevel(ctx, selections, v)
 		},
@@ -5269,20 +4984,7 @@ func (ec *executionContext) _Query_report(ctx context.Context, field graphql.Col
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Report(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Auth == nil {
-					var zeroVal *Report
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *Report) graphql.Marshaler {
 			return ec.marshalOReport2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐReport(ctx, selections, v)
 		},
@@ -5315,20 +5017,7 @@ func (ec *executionContext) _Query_find(ctx context.Context, field graphql.Colle
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Find(ctx, fc.Args["filter"].(*Filter), fc.Args["levels"].([]Level))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Public == nil {
-					var zeroVal *string
-					return zeroVal, errors.New("directive public is not implemented")
-				}
-				return ec.Directives.Public(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
 			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
@@ -5371,20 +5060,7 @@ func (ec *executionContext) _Query_fields(ctx context.Context, field graphql.Col
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Fields(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Public == nil {
-					var zeroVal *Fields
-					return zeroVal, errors.New("directive public is not implemented")
-				}
-				return ec.Directives.Public(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *Fields) graphql.Marshaler {
 			return ec.marshalOFields2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFields(ctx, selections, v)
 		},
@@ -5416,20 +5092,7 @@ func (ec *executionContext) _Query_fieldsList(ctx context.Context, field graphql
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().FieldsList(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Public == nil {
-					var zeroVal []*Fields
-					return zeroVal, errors.New("directive public is not implemented")
-				}
-				return ec.Directives.Public(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*Fields) graphql.Marshaler {
 			return ec.marshalOFields2ᚕᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFieldsᚄ(ctx, selections, v)
 		},
@@ -5461,20 +5124,7 @@ func (ec *executionContext) _Query_unguardedInterface(ctx context.Context, field
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().UnguardedInterface(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Public == nil {
-					var zeroVal UnguardedInterface
-					return zeroVal, errors.New("directive public is not implemented")
-				}
-				return ec.Directives.Public(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v UnguardedInterface) graphql.Marshaler {
 			return ec.marshalOUnguardedInterface2githubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐUnguardedInterface(ctx, selections, v)
 		},
@@ -5506,20 +5156,7 @@ func (ec *executionContext) _Query_guardedInterface(ctx context.Context, field g
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().GuardedInterface(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Public == nil {
-					var zeroVal GuardedInterface
-					return zeroVal, errors.New("directive public is not implemented")
-				}
-				return ec.Directives.Public(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v GuardedInterface) graphql.Marshaler {
 			return ec.marshalOGuardedInterface2githubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐGuardedInterface(ctx, selections, v)
 		},
@@ -5551,20 +5188,7 @@ func (ec *executionContext) _Query_union(ctx context.Context, field graphql.Coll
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Union(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Public == nil {
-					var zeroVal FieldsUnion
-					return zeroVal, errors.New("directive public is not implemented")
-				}
-				return ec.Directives.Public(ctx, nil, directive0)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v FieldsUnion) graphql.Marshaler {
 			return ec.marshalOFieldsUnion2githubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐFieldsUnion(ctx, selections, v)
 		},
@@ -5587,27 +5211,7 @@ func (ec *executionContext) _Query_card(ctx context.Context, field graphql.Colle
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Card(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				if ec.Directives.Auth == nil {
-					var zeroVal *Card
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0)
-			}
-			directive2 := func(ctx context.Context) (any, error) {
-				if ec.Directives.FromToken == nil {
-					var zeroVal *Card
-					return zeroVal, errors.New("directive fromToken is not implemented")
-				}
-				return ec.Directives.FromToken(ctx, nil, directive1)
-			}
-
-			next = directive2
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *Card) graphql.Marshaler {
 			return ec.marshalOCard2ᚖgithubᚗcomᚋcloakqlᚋcloakqlᚋinternalᚋtestapiᚐCard(ctx, selections, v)
 		},
