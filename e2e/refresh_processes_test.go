@@ -249,7 +249,7 @@ func TestRefresh_killedProcess(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d kills while %d sessions refreshed: %d sessions ended, because Keycloak had answered "+
+	t.Logf("%d kills while %d sessions refreshed: %d ended, because Keycloak had answered "+
 		"the killed process, which hadn't stored the answer; %d ended without that", kills,
 		roundCount, endedCount, lostCount)
 	t.Logf("the tabs got %s", formatCodes(codes))

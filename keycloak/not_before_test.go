@@ -24,10 +24,11 @@ func TestClient_notBefore(t *testing.T) {
 		notBefore any
 		want      time.Time // zero if SessionEnded isn't called
 	}{
-		"none":              {aliceID, 0, time.Time{}},
-		"absent":            {aliceID, nil, time.Time{}},
-		"a minute ago":      {aliceID, now.Add(-time.Minute).Unix(), now.Add(-time.Minute - 1e9)},
-		"23 hours ago":      {aliceID, now.Add(-23 * time.Hour).Unix(), now.Add(-23*time.Hour - 1e9)},
+		"none":         {aliceID, 0, time.Time{}},
+		"absent":       {aliceID, nil, time.Time{}},
+		"a minute ago": {aliceID, now.Add(-time.Minute).Unix(), now.Add(-time.Minute - 1e9)},
+		"23 hours ago": {aliceID, now.Add(-23 * time.Hour).Unix(),
+			now.Add(-23*time.Hour - 1e9)},
 		"25 hours ago":      {aliceID, now.Add(-25 * time.Hour).Unix(), time.Time{}},
 		"now":               {aliceID, now.Unix(), now.Add(-time.Second)},
 		"in the future":     {aliceID, now.Add(time.Hour).Unix(), now},

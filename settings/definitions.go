@@ -228,8 +228,8 @@ func (raw *rawSettings) groups() []group {
 				"counts all attempts. The other limits count only failures; for what counts as a " +
 				"failure, see docs/operating.md, Attempts. Over a limit, requests get " +
 				"`RATE_LIMITED` without a call to Keycloak. Unless `STORE` is set, each process " +
-				"counts for itself, in memory. How the limits work together with those of Keycloak: docs/operating.md, " +
-				"Fitting Keycloak's brute-force protection.",
+				"counts for itself, in memory. How the limits work together with those of " +
+				"Keycloak: docs/operating.md, Fitting Keycloak's brute-force protection.",
 			settings: []setting{{
 				name: "TRUSTED_PROXIES", dest: anyValue(&server.HTTP.Proxies),
 				fieldNames: "HTTPConfig.Proxies, AddressConfig.Trusted", defaultText: "none",
@@ -327,7 +327,8 @@ func (raw *rawSettings) groups() []group {
 				defaultValue: format(redisstore.DefaultTimeout),
 				dest:         inRange(&raw.Redis.Timeout, 50*time.Millisecond, time.Second),
 				fieldNames:   "redisstore.Config.Timeout",
-				doc:          "The time limit for one call to Redis. A request may make up to five calls.",
+				doc: "The time limit for one call to Redis. A request may make up to five " +
+					"calls.",
 			}, {
 				name: storeKeyName, dest: anyValue(&raw.storeKeys),
 				fieldNames:  "redisstore.Config.SealSecrets",

@@ -37,8 +37,8 @@ func (raw *rawSettings) finishStore(p *problems) {
 		}
 		secret := raw.Server.Client.ClientSecret.Reveal()
 		if len(secret) < redisstore.MinSealSecretBytes {
-			p.add(storeKeyName, "is missing: %s is shorter than %d bytes, so no key can be derived "+
-				"from it. Expected a secret of at least %[2]d bytes", secretName,
+			p.add(storeKeyName, "is missing: %s is shorter than %d bytes, so no key can be "+
+				"derived from it. Expected a secret of at least %[2]d bytes", secretName,
 				redisstore.MinSealSecretBytes)
 			return
 		}

@@ -72,8 +72,8 @@ type usedSubject struct {
 // checkTimes returns an error if a lease or a keep is out of bounds.
 func checkTimes(lease, keep time.Duration) error {
 	if lease <= 0 || lease > MaxCallTime || keep < 0 || keep > MaxCallTime {
-		return fmt.Errorf("store: a call has the lease %v, and its result is kept for %v: expected "+
-			"a positive lease, and at most %v for both", lease, keep, MaxCallTime)
+		return fmt.Errorf("store: a call has the lease %v, and its result is kept for %v: "+
+			"expected a positive lease, and at most %v for both", lease, keep, MaxCallTime)
 	}
 	return nil
 }
