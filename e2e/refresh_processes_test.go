@@ -183,7 +183,7 @@ func TestRefresh_twoProcessesSlowKeycloak(t *testing.T) {
 }
 
 // A process is killed while sessions refresh. A session ends only if Keycloak has responded to the
-// killed process, which hasn't stored the response: then nobody has the new tokens. All other
+// killed process, which hasn't stored the response: then the new tokens are lost. All other
 // sessions continue. TEST_KILLS is the number of kills.
 func TestRefresh_killedProcess(t *testing.T) {
 	t.Parallel()

@@ -21,7 +21,7 @@ type sessionEnd struct {
 	// local means that the server itself does it. announced means that Keycloak announces it, if
 	// the server's URL for back-channel logout is registered.
 	local, announced bool
-	// continues means that Keycloak itself continues the session, so nobody refuses its tokens.
+	// continues means that Keycloak itself continues the session, so no process refuses its tokens.
 	continues bool
 	// realmWide means that it ends the sessions of all users.
 	realmWide bool

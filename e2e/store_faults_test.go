@@ -222,7 +222,7 @@ func testStoreFault(t *testing.T, fault storeFault) (row []string) {
 		row[4] = "works"
 	}
 
-	// After the fault, everything works, and nobody was signed out.
+	// After the fault, everything works, and no session has ended.
 	if fault.end == nil {
 		return row
 	}
@@ -298,7 +298,7 @@ func TestStore_faultsLeak(t *testing.T) {
 			if response.code() == "" {
 				send("", logoutQuery, object{"r": refreshed.RefreshToken})
 			}
-			send("", loginQuery, object{"u": fmt.Sprintf("nobody-%d-%d", i, n), "p": "wrong"})
+			send("", loginQuery, object{"u": fmt.Sprintf("unknown-%d-%d", i, n), "p": "wrong"})
 			query := fmt.Sprintf("query Q%dx%d { __typename }", i, n)
 			s.post(t, object{"query": query, "extensions": object{"persistedQuery": object{
 				"version": 1, "sha256Hash": digest(query)}}})

@@ -25,7 +25,7 @@ type documentPolicy struct {
 	manifest         *Manifest            // nil if every document may run
 	logOnly          bool                 // documents that aren't in the manifest run too
 	persistedQueries *persistedQueryStore // nil if automatic persisted queries are off
-	sharedQueries    SharedQueries        // nil if this process has no others beside it
+	sharedQueries    SharedQueries        // nil if queries aren't shared
 }
 
 func newDocumentPolicy(config Config) documentPolicy {

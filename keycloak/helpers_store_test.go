@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -274,4 +275,25 @@ func (p process) checkLog(t *testing.T, text string, want int) {
 	if strings.Contains(log, canary) {
 		t.Errorf("the log has a secret:\n%s", log)
 	}
+}
+
+// countBusy calls signIn n times at once, in turn for each of two processes, and returns how many
+// calls fail with ErrBusy. No other error may occur.
+func countBusy(t *testing.T, n int, a, b process, signIn func(p process, i int) error) int {
+	t.Helper()
+	var busyCount atomic.Int32
+	var callers sync.WaitGroup
+	for i := range n {
+		p := []process{a, b}[i%2]
+		callers.Go(func() {
+			err := signIn(p, i)
+			if errors.Is(err, identity.ErrBusy) {
+				busyCount.Add(1)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	callers.Wait()
+	return int(busyCount.Load())
 }

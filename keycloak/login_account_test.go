@@ -33,7 +33,7 @@ func mustSignIn(t *testing.T, p process, username string) {
 	}
 }
 
-// checkNoTurns checks that nobody has a turn in the shared store, or a place in a process.
+// checkNoTurns checks that no sign-in has a turn in the shared store, or a place in a process.
 func checkNoTurns(t *testing.T, turns *testTurns, processes ...process) {
 	t.Helper()
 	synctest.Wait()
@@ -48,7 +48,7 @@ func checkNoTurns(t *testing.T, turns *testTurns, processes ...process) {
 // Sign-ins with one name run one at a time, whether or not the processes know its account, and the
 // queue's limit counts those of all processes.
 func TestLogin_accountKnownToOneProcess(t *testing.T) {
-	for _, known := range []string{"to nobody", "to a", "to b", "to a and b"} {
+	for _, known := range []string{"to none", "to a", "to b", "to a and b"} {
 		synctest.Test(t, func(t *testing.T) {
 			realm, turns, a, b := newAccountProcesses(t)
 			if strings.Contains(known, "a") {
@@ -57,24 +57,13 @@ func TestLogin_accountKnownToOneProcess(t *testing.T) {
 			if strings.Contains(known, "b") {
 				mustSignIn(t, b, "Alice")
 			}
-			var busyCount atomic.Int32
-			var callers sync.WaitGroup
-			for i := range 20 {
-				p := []process{a, b}[i%2]
-				callers.Go(func() {
-					err := signIn(t.Context(), p.Client, []string{"alice", "ALICE"}[i%2])
-					if errors.Is(err, identity.ErrBusy) {
-						busyCount.Add(1)
-					} else if err != nil {
-						t.Error(err)
-					}
-				})
-			}
-			callers.Wait()
-			if want := int32(20 - 1 - maxQueuedLogins); busyCount.Load() != want ||
+			busyCount := countBusy(t, 20, a, b, func(p process, i int) error {
+				return signIn(t.Context(), p.Client, []string{"alice", "ALICE"}[i%2])
+			})
+			if want := 20 - 1 - maxQueuedLogins; busyCount != want ||
 				realm.maxInFlightPerAccount != 1 {
 				t.Errorf("known %s: %d sign-ins failed with ErrBusy, and at most %d ran at once; "+
-					"want %d and 1", known, busyCount.Load(), realm.maxInFlightPerAccount, want)
+					"want %d and 1", known, busyCount, realm.maxInFlightPerAccount, want)
 			}
 			checkNoTurns(t, turns, a, b)
 		})

@@ -24,8 +24,8 @@ const (
 //
 // With a shared store, a sign-in also waits for those of other processes. Processes learn accounts
 // from their own sign-ins, so they agree on a name but not always on its account. So a sign-in
-// takes the turn of its name, and then that of the account if this process knows it. Nobody who has
-// an account's turn waits for a name's, so there is no deadlock.
+// takes the turn of its name, and then that of the account if this process knows it. A sign-in that
+// has an account's turn doesn't wait for a name's, so there is no deadlock.
 type loginQueue struct {
 	own    store.MemoryTurns // by account
 	shared store.Turns       // nil if sign-ins wait only for those of this process

@@ -48,24 +48,12 @@ func newLoginProcesses(t *testing.T, delay time.Duration) (realm *slowRealm, tur
 func TestLogin_acrossProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm, turns, a, b := newLoginProcesses(t, time.Second)
-		var busyCount atomic.Int32
-		var callers sync.WaitGroup
-		for i := range 20 {
-			p := []process{a, b}[i%2]
-			callers.Go(func() {
-				err := signIn(t.Context(), p.Client, "alice")
-				if errors.Is(err, identity.ErrBusy) {
-					busyCount.Add(1)
-				} else if err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		callers.Wait()
-		if want := int32(20 - 1 - maxQueuedLogins); busyCount.Load() != want ||
-			realm.maxInFlightPerAccount != 1 {
+		busyCount := countBusy(t, 20, a, b, func(p process, _ int) error {
+			return signIn(t.Context(), p.Client, "alice")
+		})
+		if want := 20 - 1 - maxQueuedLogins; busyCount != want || realm.maxInFlightPerAccount != 1 {
 			t.Errorf("%d sign-ins failed with ErrBusy, and at most %d ran at once; want %d and 1",
-				busyCount.Load(), realm.maxInFlightPerAccount, want)
+				busyCount, realm.maxInFlightPerAccount, want)
 		}
 		if n := turns.count.Load(); n > 20 {
 			t.Errorf("20 sign-ins made %d calls to the store, want at most 20", n)
@@ -77,20 +65,11 @@ func TestLogin_acrossProcesses(t *testing.T) {
 func TestLogin_networkAcrossProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, _, a, b := newLoginProcesses(t, time.Second)
-		var busyCount atomic.Int32
-		var callers sync.WaitGroup
-		for i := range 10 {
-			p := []process{a, b}[i%2]
-			callers.Go(func() {
-				ctx := contextWithAddress(t, fmt.Sprintf("192.0.2.%d", i))
-				if errors.Is(signIn(ctx, p.Client, "alice"), identity.ErrBusy) {
-					busyCount.Add(1)
-				}
-			})
-		}
-		callers.Wait()
-		if n := busyCount.Load(); n != 10-maxLoginsPerNetwork {
-			t.Errorf("%d sign-ins failed with ErrBusy, want %d", n, 10-maxLoginsPerNetwork)
+		busyCount := countBusy(t, 10, a, b, func(p process, i int) error {
+			return signIn(contextWithAddress(t, fmt.Sprintf("192.0.2.%d", i)), p.Client, "alice")
+		})
+		if want := 10 - maxLoginsPerNetwork; busyCount != want {
+			t.Errorf("%d sign-ins failed with ErrBusy, want %d", busyCount, want)
 		}
 	})
 }

@@ -51,7 +51,7 @@ func TestRefresh_storeFailsAgain(t *testing.T) {
 		b.calls.takeCounts()
 		time.Sleep(time.Minute)
 		if counts := b.calls.takeCounts(); len(counts) != 0 {
-			t.Errorf("%v calls while nobody refreshes, want none", counts)
+			t.Errorf("%v calls without a refresh, want none", counts)
 		}
 		var callers sync.WaitGroup
 		callers.Go(func() { a.checkRefresh(t, realm, realm.token(0), 1) })

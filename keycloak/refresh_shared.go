@@ -113,7 +113,7 @@ func (s *sharedRefresher) exchange(ctx context.Context, e *exchange, refreshToke
 	switch {
 	case err != nil && downFor < storeGiveUpTime:
 		s.stats.storeRefusals.Add(1)
-		// The store may have started the call: end it, so that nobody waits for it.
+		// The store may have started the call: end it, so that other processes don't wait for it.
 		s.storeLater(key, id, exchangeResult{err: identity.ErrRefreshInterrupted})
 		return exchangeResult{err: &identity.Error{Reason: identity.ErrStoreUnavailable,
 			Detail: err.Error()}}

@@ -22,7 +22,7 @@ const (
 )
 
 // Two processes with 50 tabs each exchange single-use refresh tokens a thousand times. There is one
-// exchange a round, and nobody is signed out.
+// exchange a round, and no session ends.
 func TestRefresh_acrossProcesses(t *testing.T) {
 	const rounds, tabsPerProcess = 1000, 50
 	spec := keycloaktest.RealmSpec{
@@ -158,8 +158,8 @@ func TestRefresh_processDies(t *testing.T) {
 	}
 }
 
-// Any call to the store may fail once, with or without an effect. Tabs that try again when they
-// hear so get their tokens, there is one exchange for each token, and nobody is signed out.
+// Any call to the store may fail once, with or without an effect. Tabs that get an error and try
+// again get their tokens, there is one exchange for each token, and no session ends.
 func TestRefresh_storeFailsOnce(t *testing.T) {
 	for _, operation := range []string{"Begin", "Renew", "Finish", "Wait", "MarkUsed", "IsUsed"} {
 		for _, hasEffect := range []bool{false, true} {
@@ -328,7 +328,7 @@ func TestRefresh_supersededAcrossProcesses(t *testing.T) {
 		},
 	}
 	for name, use := range uses {
-		// askFirst says whether the process that made the exchange is asked.
+		// askFirst is set if the process that made the exchange is asked.
 		for _, askFirst := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, " ", askFirst), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -528,7 +528,7 @@ func TestRefresh_checkRevoked(t *testing.T) {
 	})
 }
 
-// If Begin had an effect although it failed, nobody waits for the call that it started.
+// If Begin had an effect although it failed, no process waits for the call that it started.
 func TestRefresh_beginFailsWithEffect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		realm := &rotatingRealm{}

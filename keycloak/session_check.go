@@ -15,7 +15,7 @@ import (
 // A SessionCheckConfig configures a SessionChecker. Client and End are required.
 type SessionCheckConfig struct {
 	// Client calls Keycloak. Its client must be in the audience of the tokens (aud), because
-	// Keycloak tells nobody else whether a token is active.
+	// Keycloak tells only these whether a token is active.
 	Client *Client
 
 	// End is called for each token that Keycloak no longer accepts, before Check returns. It must
@@ -84,7 +84,7 @@ const (
 //
 // If Keycloak says that the token isn't active, End is called with the session and the time at
 // which the token was issued: the tokens of the session that were issued until then are revoked,
-// and later ones are not. Without a valid answer, nobody is signed out.
+// and later ones are not. Without a valid answer, no token is revoked.
 //
 // At most four checks run at once, and a thousand wait. At most sixteen of all these are of one
 // subject. Beyond that, a check is skipped, and with Wait, Check fails with ErrBusy. The next use
@@ -160,7 +160,7 @@ func NewSessionChecker(config SessionCheckConfig) (*SessionChecker, error) {
 func (c *SessionChecker) Check(ctx context.Context, session TokenSession,
 	accessToken identity.Secret) error {
 	if c == nil || c.config.Client == nil {
-		return uncheckedError("the zero SessionChecker asks nobody: make it with " +
+		return uncheckedError("the zero SessionChecker has no Client: make it with " +
 			"keycloak.NewSessionChecker")
 	}
 	now := c.config.Now()

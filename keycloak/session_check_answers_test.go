@@ -11,7 +11,7 @@ import (
 	"github.com/cloakql/cloakql/identity"
 )
 
-// An answer that isn't understood signs nobody out. With Wait, the request fails.
+// An answer that isn't understood revokes no token. With Wait, the request fails.
 func TestSessionChecker_invalidAnswer(t *testing.T) {
 	for name, tt := range map[string]struct {
 		status int

@@ -311,7 +311,7 @@ func TestSessionChecker_newToken(t *testing.T) {
 			}
 			c.checkCalls(fmt.Sprint(time.Since(issuedAt), " after the issue"), tt.want)
 		}
-		// The clocks differ: nobody knows how long ago the token was issued.
+		// The clocks differ, so the age of the token is unknown.
 		c.useIssued("s2", time.Now().Add(5*time.Second))
 		c.checkCalls("a token of the future", 2)
 	})

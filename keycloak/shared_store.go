@@ -155,8 +155,8 @@ func (k storeKeys) account(account digest) store.Key {
 	return keyedDigest(k.secret, "account", k.prefix+string(account[:]))
 }
 
-// keyedDigest returns a digest of a value that could be guessed. Whoever reads the store doesn't
-// know the secret, and so can't check a guess.
+// keyedDigest returns a digest of a value that could be guessed. A reader of the store doesn't know
+// the secret, and so can't check a guess.
 func keyedDigest(secret []byte, kind, value string) store.Key {
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte("cloakql store " + kind + "\x00" + value))

@@ -44,7 +44,7 @@ const (
 	// CallDone means that Result has the result.
 	CallDone
 	// CallAbandoned means that the lease and LeaseGrace ended without a result: the process that
-	// made the call has probably died. Nobody knows what became of the call. Only Wait returns this
+	// made the call has probably died. The result of the call is unknown. Only Wait returns this
 	// state.
 	CallAbandoned
 )

@@ -108,8 +108,8 @@ func TestMemoryTurns_maxPause(t *testing.T) {
 	})
 }
 
-// TakeAfter counts the caller in the queue while prepare runs, but delays nobody. If prepare fails,
-// the caller loses its place.
+// TakeAfter counts the caller in the queue while prepare runs, but delays no caller. If prepare
+// fails, the caller loses its place.
 func TestMemoryTurns_TakeAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &store.MemoryTurns{}

@@ -16,7 +16,7 @@ type MemoryTurns struct {
 type turnQueue struct {
 	size    int           // callers that have the turn or wait for it
 	byGroup map[Key]int   // the same, by group
-	permit  chan struct{} // holds one value while nobody has the turn
+	permit  chan struct{} // holds one value while no caller has the turn
 }
 
 // Take implements Turns.
@@ -26,8 +26,8 @@ func (m *MemoryTurns) Take(ctx context.Context,
 }
 
 // TakeAfter is like Take, but calls prepare before it waits for the turn. Meanwhile the caller has
-// a place, which counts toward MaxQueue and MaxGroup but delays nobody. If prepare fails, the
-// caller loses the place, and TakeAfter returns prepare's error.
+// a place, which counts toward MaxQueue and MaxGroup but delays no other. If prepare fails,
+// the caller loses the place, and TakeAfter returns prepare's error.
 func (m *MemoryTurns) TakeAfter(ctx context.Context, request TurnRequest,
 	prepare func() error) (leave func(pause time.Duration), err error) {
 	if err := request.Validate(); err != nil {

@@ -34,8 +34,8 @@ var ErrQueueFull = errors.New("the queue is full")
 
 // Turns gives turns to callers, one after another for each key, first come, first served.
 //
-// Bounds: a key that nobody has or waits for takes no memory. If a process dies, its callers lose
-// their places within ten seconds.
+// Bounds: a key that no caller has or waits for takes no memory. If a process dies, its callers
+// lose their places within ten seconds.
 //
 // Errors: if the store fails, the error wraps ErrUnavailable.
 //

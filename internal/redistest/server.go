@@ -112,8 +112,8 @@ func (s *Server) CAFile() string { return filepath.Join(s.dir, "ca.pem") }
 // PID returns the ID of the server's process. It panics if the server isn't running.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-// Pause stops the process with SIGSTOP. The system still accepts connections for it, but nobody
-// responds.
+// Pause stops the process with SIGSTOP. The system still accepts connections for it, but it
+// doesn't respond.
 func (s *Server) Pause() {
 	s.t.Helper()
 	s.signal(syscall.SIGSTOP)

@@ -10,7 +10,7 @@ import (
 )
 
 // A user of Redis needs only the commands that the documentation of the package lists, and the keys
-// with the prefix, alone and in a cluster.
+// with the prefix, on a single server and in a cluster.
 func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	for _, suffix := range []string{"", "+cluster"} {

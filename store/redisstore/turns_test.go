@@ -24,7 +24,7 @@ func expiryOf(t *testing.T, s *shifter) int64 {
 		}
 		return expires
 	}
-	t.Fatal("nobody has a place")
+	t.Fatal("no caller has a place")
 	return 0
 }
 

@@ -21,8 +21,8 @@ var (
 		"+cluster or +sentinel, as in redis+cluster://[user:password@]host[:port]; special " +
 		"characters in the password must be percent-encoded")
 	errDatabase     = errors.New("the path of the URL must be the number of a database, or nothing")
-	errTwoPasswords = errors.New("there are two passwords: one in the URL and one beside it")
-	errTwoUsernames = errors.New("there are two usernames: one in the URL and one beside it")
+	errTwoPasswords = errors.New("there are two passwords: one in the URL and one in the Config")
+	errTwoUsernames = errors.New("there are two usernames: one in the URL and one in the Config")
 )
 
 // parameters lists the parameters that a URL may have. Others of go-redis would change timeouts and

@@ -33,7 +33,7 @@ func RunCalls(t *testing.T, run func(t *testing.T, test func(t *testing.T, a, b 
 		{"Begin/finished before", (*callsTest).testBeginFinished},
 		{"Renew", (*callsTest).testRenew},
 		{"Renew/lease lost", (*callsTest).testRenewLeaseLost},
-		{"Renew/nobody else has the call", (*callsTest).testRenewStartsAgain},
+		{"Renew/no other attempt has the call", (*callsTest).testRenewStartsAgain},
 		{"Finish", (*callsTest).testFinish},
 		{"Finish/result not kept", (*callsTest).testFinishNotKept},
 		{"Finish/keep ends", (*callsTest).testKeepEnds},

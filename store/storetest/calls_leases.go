@@ -25,7 +25,7 @@ func (c *callsTest) testLeaseEnds() {
 // sleepLeaseGrace sleeps until a lease that was extended has ended.
 func (c *callsTest) sleepLeaseGrace() { time.Sleep(store.LeaseGrace + shortTime) }
 
-// endLease begins a call with a short lease, and returns when nobody waits for the call any more.
+// endLease begins a call with a short lease, and returns when no caller waits for it any more.
 func (c *callsTest) endLease(key store.CallKey) store.CallID {
 	c.Helper()
 	id := newCallID()

@@ -97,7 +97,7 @@ func (tt *turnsTest) waitForQueue(n byte, size int) {
 			return
 		case err == nil:
 			leave(0)
-			tt.Fatalf("nobody has the turn, want %d callers in the queue", size)
+			tt.Fatalf("no caller has the turn, want %d callers in the queue", size)
 		case !errors.Is(err, context.DeadlineExceeded):
 			tt.Fatal(err)
 		}
