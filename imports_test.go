@@ -59,9 +59,9 @@ var allowedImports = map[string][]string{
 	"schema":                                   {}, // embeds the schema files
 	"authz":                                    {"identity", "schema", "internal/testapi"},
 	"internal/testapi":                         {"identity"}, // for tests
-	"internal/testapi/testserver": {"internal/program", "internal/testapi", "settings", "signin"},
-	"plugin":             {"authz", "schema"},
-	"cmd/cloakql-gqlgen": {"plugin"},
+	"internal/testapi/testserver":              {"internal/program", "internal/testapi", "settings", "signin"},
+	"plugin":                                   {"authz", "schema"},
+	"cmd/cloakql-gqlgen":                       {"plugin"},
 	"keycloak": {"identity", "internal/jose",
 		"internal/strictjson", "store"},
 	"e2e/bench":       {"internal/program", "keycloak/keycloaktest", "settings"},

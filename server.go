@@ -132,9 +132,7 @@ func (s *Server) newHandler(realm signin.Realm) (http.Handler, error) {
 		if c.Revoked != nil && c.isOfRealm(*issuer) {
 			realmIssuers = append(realmIssuers, *issuer)
 			issuer.CheckRevoked = s.checkRevoked(issuer.CheckRevoked)
-			if s.checker != nil && issuer.CheckSession == nil {
-				issuer.CheckSession = s.checker.Check
-			}
+			issuer.CheckSession = s.checkSession(issuer.CheckSession)
 		}
 	}
 	c.Tokens.KeepAnswers = c.Tokens.KeepAnswers || c.keepsAnswers()

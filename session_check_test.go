@@ -1,11 +1,14 @@
 package cloakql_test
 
 import (
+	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cloakql/cloakql"
+	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/keycloak"
 )
 
@@ -43,6 +46,31 @@ func TestSessionCheck(t *testing.T) {
 			waitFor(t, "the server to refuse the session", isRevoked)
 		})
 	}
+}
+
+// An application's own Issuer.CheckSession is called in addition to the session checker.
+func TestSessionCheck_ownCheck(t *testing.T) {
+	var refuses atomic.Bool
+	r := newRevocationTest(t, func(c *cloakql.Config) {
+		c.SessionCheck = &keycloak.SessionCheckConfig{Interval: time.Nanosecond, Wait: true}
+		c.Tokens.Issuers[0].CheckSession = func(context.Context, keycloak.TokenSession,
+			identity.Secret) error {
+			if refuses.Load() {
+				return &identity.Error{Reason: identity.ErrTokenRevoked}
+			}
+			return nil
+		}
+	})
+	first, second := signIn(t, r.kc), signIn(t, r.kc)
+	r.wantMe("before", first.AccessToken, false)
+	refuses.Store(true)
+	r.wantMe("while the application refuses", first.AccessToken, true)
+	refuses.Store(false)
+	r.wantMe("another session", second.AccessToken, false)
+	if err := r.kc.Realm("shop").User("alice").Update([]byte(`{"enabled":false}`)); err != nil {
+		t.Fatal(err)
+	}
+	r.wantMe("after the user was disabled", second.AccessToken, true)
 }
 
 // SessionCheck needs a client to ask Keycloak with.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/cloakql/cloakql/identity"
 	"github.com/cloakql/cloakql/keycloak"
 	"github.com/cloakql/cloakql/revocation"
 	"github.com/cloakql/cloakql/store"
@@ -68,6 +69,25 @@ func (s *Server) newSessionChecker() (*keycloak.SessionChecker, error) {
 		config.Log = s.config.Log
 	}
 	return keycloak.NewSessionChecker(config)
+}
+
+// checkSession returns a function for Issuer.CheckSession that calls next, unless next is nil, and
+// then the session checker. It returns next if there is no session checker.
+func (s *Server) checkSession(
+	next func(context.Context, keycloak.TokenSession, identity.Secret) error,
+) func(context.Context, keycloak.TokenSession, identity.Secret) error {
+	switch {
+	case s.checker == nil:
+		return next
+	case next == nil:
+		return s.checker.Check
+	}
+	return func(ctx context.Context, session keycloak.TokenSession, token identity.Secret) error {
+		if err := next(ctx, session, token); err != nil {
+			return err
+		}
+		return s.checker.Check(ctx, session, token)
+	}
 }
 
 // storeProblem returns what the server's probe says about the shared store: "" if it is available
